@@ -1,0 +1,255 @@
+"""The command line: ``crnn-jax read``, ``generate`` and ``evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+from PIL import Image
+
+from crnn_jax import __version__, tasks
+from crnn_jax.data.folder import find_images, read_labels, write_labels
+from crnn_jax.data.images import UnreadableImage
+from crnn_jax.errors import UserError
+from crnn_jax.training.log import progress_bar
+
+if TYPE_CHECKING:
+    from crnn_jax.recognizer import Reading, Recognizer
+
+INTERRUPTED = 130
+_NO_VALUE = "-"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Returns:
+        The exit status: 0; 1 where something could not be read or done, with a line on stderr; 130 when interrupted.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+        sys.stderr.close()
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="crnn-jax", description="Reads text in pictures with a trained network.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    read = commands.add_parser("read", help="read pictures: one line a picture")
+    read.set_defaults(run=_read)
+    read.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or globs")
+    _add_model(read)
+    read.add_argument("--format", choices=("text", "json", "tsv"), default="text", help="of the lines")
+    read.add_argument("--out", type=Path, help="write the lines to a file")
+
+    generate = commands.add_parser("generate", help="draw pictures with their texts")
+    generate.set_defaults(run=_generate)
+    generate.add_argument("task", choices=sorted(tasks.TASKS))
+    generate.add_argument("--count", type=_positive, required=True, help="of pictures")
+    generate.add_argument("--out", type=Path, required=True, help="folder, new or empty: 0.png ... and labels.txt")
+    generate.add_argument("--seed", type=_natural, default=0)
+    generate.add_argument(
+        "--split",
+        choices=("train", "validation", "test"),
+        default="train",
+        help="test: by the task's judge, such as the unmodified captcha package",
+    )
+
+    evaluate = commands.add_parser("evaluate", help="read a folder with labels and say how well")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("folder", type=Path)
+    _add_model(evaluate)
+    evaluate.add_argument("--json", action="store_true", help="one JSON object")
+    evaluate.add_argument("--plots", type=Path, help="folder for sheets of right and wrong readings, and confusions")
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="DIR", help="directory of a run")
+
+
+def _read(arguments: argparse.Namespace) -> int:
+    paths = find_images(arguments.paths)
+    model = _load(arguments.model)
+    failed = 0
+    with _output(arguments.out) as out, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
+        for path, reading in _read_files(model, paths):
+            bar.update()
+            if isinstance(reading, UnreadableImage):
+                failed += 1
+                print(f"error: {reading}", file=sys.stderr)
+            else:
+                print(_line(path, reading, arguments.format), file=out)
+    return 1 if failed else 0
+
+
+def _read_files(model: Recognizer, paths: Iterable[Path]) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
+    """Readings in the order of the paths; a picture that can't be read gives its error and the rest is read."""
+    errors: dict[int, UnreadableImage] = {}
+    good: list[tuple[int, Path]] = []
+    numbered = list(enumerate(paths))
+
+    def pictures() -> Iterator[np.ndarray]:
+        for i, path in numbered:
+            try:
+                picture = model.prepare(path)
+            except UnreadableImage as error:
+                errors[i] = error
+            else:
+                good.append((i, path))
+                yield picture
+
+    done = 0
+    for count, reading in enumerate(model.read_prepared(pictures())):
+        i, path = good[count]
+        for j in range(done, i):
+            yield numbered[j][1], errors[j]
+        yield path, reading
+        done = i + 1
+    for j in range(done, len(numbered)):
+        yield numbered[j][1], errors[j]
+
+
+def _line(path: Path, reading: Reading, form: str) -> str:
+    if form == "json":
+        return json.dumps({"path": str(path), **asdict(reading)}, ensure_ascii=False)
+    value = reading.value if reading.value is not None else _NO_VALUE
+    if form == "tsv":
+        escaped = str(path).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+        return "\t".join((escaped, reading.text, value, f"{reading.confidence:.6f}"))
+    return reading.text if reading.value is None else f"{reading.text} {value}"
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    task = tasks.by_name(arguments.task)
+    source = task.source(arguments.split, arguments.seed)
+    folder: Path = arguments.out
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is not an empty folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        texts = []
+        with progress_bar(arguments.count, unit="image", description="generate", leave=False) as bar:
+            for i in range(arguments.count):
+                example = source[i]
+                Image.fromarray(example.image).save(folder / f"{i}.png")
+                texts.append(example.text)
+                bar.update()
+        write_labels(folder / "labels.txt", texts)
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+    return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from crnn_jax.metrics import Score, wilson_interval
+
+    labels = read_labels(arguments.folder)
+    model = _load(arguments.model)
+    texts: list[str] = []
+    readings: list[Reading] = []
+    kept: dict[str, list[tuple[Path, str, Reading]]] = {"right": [], "wrong": []}
+    failed = 0
+    with progress_bar(len(labels), unit="image", description="evaluate", leave=False) as bar:
+        for label, (path, reading) in zip(labels, _read_files(model, [label.path for label in labels]), strict=True):
+            bar.update()
+            if isinstance(reading, UnreadableImage):
+                failed += 1
+                print(f"error: {reading}", file=sys.stderr)
+                continue
+            texts.append(label.text)
+            readings.append(reading)
+            kept["right" if reading.text == label.text else "wrong"].append((path, label.text, reading))
+    score = Score.of((reading.text for reading in readings), texts)
+    low, high = wilson_interval(score.exact, score.examples)
+    report: dict[str, Any] = {
+        **score.summary(),
+        "interval": [low, high],
+        "valid": sum(reading.valid for reading in readings) / max(1, len(readings)),
+        "unreadable_files": failed,
+        "confusions": [[true, read, count] for (true, read), count in score.confusions.most_common()],
+    }
+    if arguments.json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        _print_report(report)
+    if arguments.plots:
+        _plot(arguments.plots, kept, score.confusions, model)
+    return 1 if failed else 0
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    low, high = report["interval"]
+    print(f"pictures                     {report['examples']}")
+    print(f"exact match                  {report['exact_match']:.4%} (95%: {low:.4%} to {high:.4%})")
+    print(f"exact match, cut to length   {report['exact_match_document']:.4%}")
+    print(f"character error rate         {report['cer']:.4%}")
+    print(f"valid readings               {report['valid']:.4%}")
+    for true, read, count in report["confusions"][:10]:
+        print(f"  {true or '(nothing)'} read as {read or '(nothing)'}: {count}")
+
+
+def _plot(folder: Path, kept: dict[str, list[tuple[Path, str, Reading]]], confusions: Any, model: Recognizer) -> None:
+    from crnn_jax import plots
+    from crnn_jax.training.evaluation import Judged
+
+    try:
+        for name, samples in kept.items():
+            sheet = [Judged(model.prepare(path), text, r.text, r.confidence) for path, text, r in samples[:24]]
+            plots.readings(sheet, folder / f"{name}.png")
+        plots.confusions(confusions, folder / "confusions.png")
+        first = (kept["wrong"] or kept["right"])[:1]
+        for path, _, _ in first:
+            probabilities, spans = model.probabilities(path)
+            plots.columns(model.prepare(path), probabilities, model.alphabet, spans, folder / "columns.png")
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+
+
+def _load(name: str) -> Recognizer:
+    from crnn_jax.recognizer import load
+
+    return load(name)
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise UserError(f"{path}: can't be written ({error.strerror})") from None
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must be at least 0")
+    return value

@@ -1,0 +1,1 @@
+"""Examples, batches and the processes that make them. Nothing here but `pipeline` imports grain, and nothing imports jax."""

@@ -1,0 +1,78 @@
+"""Reading picture files of any kind."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from crnn_jax.errors import UserError
+
+# A canvas of level 2 has 4 million pixels; what is a hundred times larger is a mistake or an attack.
+MAX_PIXELS = 400_000_000
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+
+
+class UnreadableImage(UserError):
+    """A file that isn't a picture, or is broken."""
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Reads a picture file as (H, W, 3) uint8 RGB: grey is repeated, 16 bits are scaled to 8, transparency lies on white.
+
+    Raises:
+        UnreadableImage: missing, empty, truncated, not a picture or far too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise UnreadableImage(f"{path}: {image.width}x{image.height} pixels are too many")
+                return to_rgb(ImageOps.exif_transpose(image))
+    except UnreadableImage:
+        raise
+    except FileNotFoundError:
+        raise UnreadableImage(f"{path}: there is no such file") from None
+    # Pillow's decoders raise many kinds of exceptions on broken files.
+    except Exception as error:
+        reason = " ".join(str(error).split()).replace(repr(str(path)), "the file")
+        raise UnreadableImage(f"{path}: can't be read as a picture ({reason or type(error).__name__})") from None
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """A Pillow image of any mode as (H, W, 3) uint8 RGB."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, np.float64)
+        # Some formats give 16 bits as mode I, whose 32 bits say nothing about the range.
+        sixteen = image.mode.startswith("I;16") or values.max(initial=0) > 255
+        scaled = values / 257 if sixteen else values
+        grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if "A" in image.getbands() or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return np.asarray(Image.alpha_composite(white, layer).convert("RGB"))
+    return np.asarray(image.convert("RGB"))
+
+
+def check_array(image: np.ndarray) -> np.ndarray:
+    """An array that a user gives as a picture, as (H, W, 3) uint8 RGB.
+
+    Args:
+        image: (H, W, 3), (H, W, 4), (H, W, 1) or (H, W), uint8 or uint16.
+
+    Raises:
+        UserError: another shape or type, or empty.
+    """
+    array = np.asarray(image)
+    fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if not fits or array.size == 0 or array.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"a picture must be an array (H, W, 3) of uint8, RGB; this one is {array.dtype} of shape {array.shape}")
+    if array.dtype == np.uint16:
+        array = np.rint(array / 257).astype(np.uint8)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    return to_rgb(Image.fromarray(np.ascontiguousarray(array)))

@@ -1,0 +1,64 @@
+"""The grain chain: example numbers, shuffled, batched, shared out over hosts, made into batches ahead of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grain
+import numpy as np
+
+from crnn_jax.data.examples import ENDLESS, PADDING, Batch
+from crnn_jax.data.workers import BatchWorkers
+
+
+def training_batches(
+    workers: BatchWorkers,
+    examples: int,
+    batch_size: int,
+    *,
+    shuffle_seed: int | None = None,
+    host: int = 0,
+    hosts: int = 1,
+    ahead: int = 4,
+) -> grain.DatasetIterator:
+    """Batches without end, in an order that depends on nothing but the arguments.
+
+    The state of the iterator (``get_state``, ``set_state``) is a position: it doesn't depend on the number of workers.
+
+    Args:
+        workers: make the batches.
+        examples: in the source; `ENDLESS` for one that draws.
+        batch_size: of all hosts together; a multiple of ``hosts``.
+        shuffle_seed: shuffles the examples anew each epoch; None: in order.
+        host: number of this host, from 0.
+        hosts: how many there are; each gets its own part of every batch.
+        ahead: batches that are made before they are asked for.
+    """
+    numbers = grain.MapDataset.range(examples)
+    if shuffle_seed is not None:
+        numbers = numbers.shuffle(shuffle_seed)
+    if examples != ENDLESS:
+        numbers = numbers.repeat()
+    share = batch_size // hosts
+
+    def make(indices: np.ndarray) -> Batch:
+        return workers(indices[host * share : (host + 1) * share], host * share)
+
+    batches = numbers.batch(batch_size, drop_remainder=True).map(make)
+    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=ahead, prefetch_buffer_size=ahead)))
+
+
+def evaluation_batches(
+    workers: BatchWorkers, examples: int, batch_size: int, *, host: int = 0, hosts: int = 1, ahead: int = 4
+) -> Iterator[Batch]:
+    """The first ``examples`` examples, each once; the last batch is filled up with empty places (weight 0)."""
+    count = -(-examples // batch_size)
+    share = batch_size // hosts
+
+    def make(number: int) -> Batch:
+        first = number * batch_size + host * share
+        indices = np.arange(first, first + share)
+        return workers(np.where(indices < examples, indices, PADDING), host * share)
+
+    batches = grain.MapDataset.range(count).map(make)
+    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=ahead, prefetch_buffer_size=ahead)))

@@ -1,0 +1,127 @@
+"""The pictures of the ``captcha`` package 0.7.1 as a pure function of random draws.
+
+The package draws with ``secrets``, which can't be seeded. `draw` takes its random numbers in the package's own order, so
+that the two give the same picture, byte for byte, when they are fed the same numbers (``tests/drawing/test_captcha.py``
+does that), and it is faster because it keeps each glyph's ink and skips the blanks, which leave none.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from crnn_jax.drawing.fonts import glyph
+
+FONT = "DroidSansMono.ttf"
+FONT_SIZES = (42, 50, 56)
+BLANK_PROBABILITY = 0.5
+ROTATION = 30.0  # degrees, either way
+DOTS = 30
+# Opaque from a luminance of 130 on; darker colours let the background through.
+_MASK_TABLE = np.array([min(255, int(value * 1.97)) for value in range(256)], np.uint8)
+# Pillow's SMOOTH weighs a pixel 5 and its eight neighbours 1 each; the sum over 13, rounded half up.
+_SMOOTH_TABLE = ((2 * np.arange(255 * 13 + 1) + 13) // 26).astype(np.uint8)
+
+Colour = tuple[int, ...]
+
+
+class RandomNumbers(Protocol):
+    """What `draw` asks of its source of chance; `crnn_jax.drawing.random.Draws` is one."""
+
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+        """A number in [low, high)."""
+        ...
+
+    def below(self, n: int) -> int:
+        """An integer in [0, n)."""
+        ...
+
+
+def draw(text: str, width: int, height: int, draws: RandomNumbers) -> np.ndarray:
+    """Draws a text as ``captcha.image.ImageCaptcha(width, height).generate_image(text)`` does.
+
+    Args:
+        text: one character or more of the font.
+        width: of the picture, in pixels.
+        height: likewise.
+        draws: where the random numbers come from.
+
+    Returns:
+        (height, width, 3) uint8, RGB.
+    """
+    background = _colour(238, 255, draws)
+    opacity = draws.below(36) + 220
+    colour = (*_colour(10, 200, draws), opacity)
+    image = _draw_text(text, colour, background, width, height, draws)
+    canvas = ImageDraw.Draw(image)
+    for _ in range(DOTS):
+        x, y = draws.below(width + 1), draws.below(height + 1)
+        canvas.line(((x, y), (x - 1, y - 1)), fill=colour, width=3)
+    _draw_arc(canvas, colour, width, height, draws)
+    return _smooth(np.asarray(image))
+
+
+def _colour(low: int, high: int, draws: RandomNumbers) -> Colour:
+    return tuple(draws.below(high - low + 1) + low for _ in range(3))
+
+
+def _draw_text(text: str, colour: Colour, background: Colour, width: int, height: int, draws: RandomNumbers) -> Image.Image:
+    """Characters side by side, each overlapping the one before by up to a quarter of the average width."""
+    pieces: list[tuple[Image.Image | None, int, int]] = []
+    for character in text:
+        if draws.uniform() > BLANK_PROBABILITY:
+            pieces.append(_draw_character(" ", colour, draws))
+        pieces.append(_draw_character(character, colour, draws))
+    text_width = sum(piece_width for _, piece_width, _ in pieces)
+    canvas = Image.new("RGB", (max(text_width, width), height), background)
+    average = int(text_width / len(text))
+    x = int(average * 0.1)
+    for image, piece_width, piece_height in pieces:
+        if image is not None:
+            mask = Image.fromarray(_MASK_TABLE[np.asarray(image.convert("L"))])
+            canvas.paste(image, (x, int((height - piece_height) / 2)), mask)
+        x += piece_width - draws.below(int(0.25 * average) + 1)
+    return canvas.resize((width, height)) if text_width > width else canvas
+
+
+def _draw_character(character: str, colour: Colour, draws: RandomNumbers) -> tuple[Image.Image | None, int, int]:
+    """One character, rotated and warped, with its width and height; no image where there is no ink."""
+    ink, w, h = glyph(FONT, FONT_SIZES[draws.below(len(FONT_SIZES))], character)
+    # The package shifts the glyph inside a box that it then cuts off again: two numbers without effect.
+    draws.below(5), draws.below(7)
+    angle = -ROTATION + draws.uniform() * 2 * ROTATION
+    dx = w * draws.uniform() * 0.2 + 0.1
+    dy = h * draws.uniform() * (0.3 - 0.2) + 0.2
+    x1, y1, x2, y2 = (int(draws.uniform() * 2 * d - d) for d in (dx, dy, dx, dy))
+    if ink is None:
+        return None, w, h
+    image = Image.new("RGBA", ink.size)
+    image.paste(colour, (0, 0), ink)
+    image = image.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+    w2, h2 = w + abs(x1) + abs(x2), h + abs(y1) + abs(y2)
+    corners = (x1, y1, -x1, h2 - y2, w2 + x2, h2 + y2, w2 - x2, -y1)
+    image = image.resize((w2, h2)).transform((w, h), Image.Transform.QUAD, corners)
+    return image, w, h
+
+
+def _draw_arc(canvas: ImageDraw.ImageDraw, colour: Colour, width: int, height: int, draws: RandomNumbers) -> None:
+    fifth, fifth_of_height = int(width / 5), int(height / 5)
+    x1 = draws.below(fifth + 1)
+    x2 = draws.below(width - fifth + 1) + fifth
+    y1 = draws.below(height - 2 * fifth_of_height + 1) + fifth_of_height
+    y2 = draws.below(height - y1 - fifth_of_height + 1) + y1
+    end = draws.below(41) + 160
+    start = draws.below(21)
+    canvas.arc((x1, y1, x2, y2), start, end, fill=colour)
+
+
+def _smooth(picture: np.ndarray) -> np.ndarray:
+    """Pillow's SMOOTH filter at a third of its cost: the same bytes, the outermost pixels left as they are."""
+    sums = cv2.boxFilter(picture, cv2.CV_16U, (3, 3), normalize=False)
+    smoothed = _SMOOTH_TABLE[sums + 4 * picture.astype(np.uint16)]
+    result = picture.copy()
+    result[1:-1, 1:-1] = smoothed[1:-1, 1:-1]
+    return result

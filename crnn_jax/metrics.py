@@ -1,0 +1,97 @@
+"""How well texts were read, as counts that add up over batches and hosts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rapidfuzz.distance import Levenshtein
+
+Confusion = tuple[str, str]
+
+
+@dataclass
+class Score:
+    """Counts over some readings; two scores add up.
+
+    Attributes:
+        examples: texts compared.
+        exact: readings that equal their text.
+        exact_document: readings that equal it once they are cut to its length, which is how the source of the captcha
+            recipe counts: an over-long reading can pass.
+        edits: characters to insert, delete or replace, in all.
+        characters: characters of the texts.
+        confusions: how often a character (first) was read as another (second); an empty string stands for a character
+            that was left out or made up.
+    """
+
+    examples: int = 0
+    exact: int = 0
+    exact_document: int = 0
+    edits: int = 0
+    characters: int = 0
+    confusions: Counter[Confusion] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, readings: Iterable[str], texts: Iterable[str]) -> Score:
+        """Compares readings with their texts, one by one."""
+        score = cls()
+        for reading, text in zip(readings, texts, strict=True):
+            edits = Levenshtein.editops(text, reading)
+            score.examples += 1
+            score.exact += reading == text
+            score.exact_document += reading[: len(text)] == text
+            score.edits += len(edits)
+            score.characters += len(text)
+            for edit in edits:
+                true = text[edit.src_pos] if edit.tag != "insert" else ""
+                read = reading[edit.dest_pos] if edit.tag != "delete" else ""
+                score.confusions[true, read] += 1
+        return score
+
+    def __add__(self, other: Score) -> Score:
+        return Score(
+            self.examples + other.examples,
+            self.exact + other.exact,
+            self.exact_document + other.exact_document,
+            self.edits + other.edits,
+            self.characters + other.characters,
+            self.confusions + other.confusions,
+        )
+
+    @property
+    def exact_match(self) -> float:
+        """Share of readings that equal their text."""
+        return self.exact / max(1, self.examples)
+
+    @property
+    def exact_match_document(self) -> float:
+        """Share of readings that equal their text once cut to its length."""
+        return self.exact_document / max(1, self.examples)
+
+    @property
+    def cer(self) -> float:
+        """Character error rate: edits for each character of the texts."""
+        return self.edits / max(1, self.characters)
+
+    def summary(self) -> dict[str, float]:
+        """The shares, for a log or a file."""
+        return {
+            "exact_match": self.exact_match,
+            "exact_match_document": self.exact_match_document,
+            "cer": self.cer,
+            "examples": self.examples,
+        }
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """95% confidence interval of a share (Wilson, "Probable inference, the law of succession, and statistical inference",
+    JASA 1927)."""
+    if trials == 0:
+        return 0.0, 1.0
+    z = 1.959964
+    share = successes / trials
+    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * (share * (1 - share) / trials + z * z / (4 * trials * trials)) ** 0.5
+    return max(0.0, centre - half), min(1.0, centre + half)

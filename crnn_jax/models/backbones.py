@@ -1,0 +1,167 @@
+"""Convolutional networks that turn a picture into columns of features, and the geometry of those columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+Initialization = Literal["he_uniform", "he_normal"]
+Padding = Literal["VALID", "SAME"]
+Number = TypeVar("Number", int, jax.Array)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the columns of a backbone lie: column t is centred on the pixels [offset + stride t, offset + stride (t + 1)).
+
+    Attributes:
+        stride: pixels from one column to the next.
+        offset: first pixel of column 0.
+        margin: pixels that the unpadded convolutions take from a picture's width, all in all.
+    """
+
+    stride: int
+    offset: int = 0
+    margin: int = 0
+
+    def columns(self, width: Number) -> Number:
+        """Number of columns of a picture of some width."""
+        return (width - self.margin) // self.stride
+
+
+class Normalization(nn.Module):
+    """BatchNorm (Ioffe and Szegedy 2015), in float32, then ReLU.
+
+    Attributes:
+        train: use and collect the statistics of the batch.
+        momentum: of the running statistics.
+        epsilon: added to the variance.
+        axis_name: pmap axis over which the statistics are averaged; None: each device has its own.
+    """
+
+    train: bool
+    momentum: float
+    epsilon: float
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(..., C) to (..., C); the statistics are those of the last axis."""
+        norm = nn.BatchNorm(
+            use_running_average=not self.train,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            axis_name=self.axis_name if self.train else None,
+            dtype=x.dtype,
+            name="norm",
+        )
+        return nn.relu(norm(x))
+
+
+class VGG(nn.Module):
+    """Blocks of 3x3 convolutions with BatchNorm and ReLU, each block closed by a 2x2 pooling and twice as wide as the last.
+
+    Attributes:
+        depths: convolutions of each block.
+        features: channels of the first block.
+        padding: ``VALID`` or ``SAME``.
+        initialization: of the kernels (He et al. 2015).
+        normalization: arguments of `Normalization`.
+    """
+
+    depths: tuple[int, ...]
+    padding: Padding
+    initialization: Initialization
+    normalization: dict[str, Any]
+    features: int = 32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(B, H, W, 3) to (B, H', T, C)."""
+        for block, depth in enumerate(self.depths):
+            for _ in range(depth):
+                x = convolution(self.features * 2**block, self.padding, self.initialization, x.dtype, bias=True)(x)
+                x = Normalization(**self.normalization)(x)
+            x = max_pool(x, 2, 2)
+        return x
+
+    @staticmethod
+    def geometry(depths: tuple[int, ...], padding: Padding) -> Geometry:
+        """Each unpadded convolution takes a pixel of its own scale from either side."""
+        lost = [depth * 2**block if padding == "VALID" else 0 for block, depth in enumerate(depths)]
+        return Geometry(stride=2 ** len(depths), offset=sum(lost), margin=2 * sum(lost))
+
+
+class Light(nn.Module):
+    """A small network for CPUs: the picture is folded 4x4 into channels, so that no layer runs at its full size.
+
+    Five 3x3 convolutions with BatchNorm and ReLU, pooled 2x2 after the first and 2x1 after the third: a column spans 8 pixels.
+
+    Attributes:
+        initialization: of the kernels (He et al. 2015).
+        normalization: arguments of `Normalization`.
+    """
+
+    initialization: Initialization
+    normalization: dict[str, Any]
+
+    GEOMETRY = Geometry(stride=8)
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(B, H, W, 3) to (B, H', T, C)."""
+        x = space_to_depth(x, 4)
+        for features, pool in ((48, (2, 2)), (96, None), (96, (2, 1)), (128, None)):
+            x = convolution(features, "SAME", self.initialization, x.dtype, bias=False)(x)
+            x = Normalization(**self.normalization)(x)
+            x = x if pool is None else max_pool(x, *pool)
+        return x
+
+
+def convolution(features: int, padding: str, initialization: Initialization, dtype: jnp.dtype, bias: bool) -> nn.Conv:
+    """A 3x3 convolution."""
+    init = getattr(nn.initializers, initialization)()
+    return nn.Conv(features, (3, 3), padding=padding, kernel_init=init, use_bias=bias, dtype=dtype)
+
+
+def max_pool(x: jax.Array, height: int, width: int) -> jax.Array:
+    """Takes the largest value of each window; a rest at the lower or right edge is dropped.
+
+    Written as maxima of slices: the gradient of XLA's windowed reduction is many times slower on a CPU.
+
+    Args:
+        x: (B, H, W, C).
+        height: of a window.
+        width: likewise.
+
+    Returns:
+        (B, H // height, W // width, C).
+    """
+    rows, columns = x.shape[1] // height, x.shape[2] // width
+    x = x[:, : rows * height, : columns * width]
+    for axis, size in ((1, height), (2, width)):
+        parts = [jax.lax.slice_in_dim(x, i, None, stride=size, axis=axis) for i in range(size)]
+        x = parts[0]
+        for part in parts[1:]:
+            x = jnp.maximum(x, part)
+    return x
+
+
+def space_to_depth(x: jax.Array, size: int) -> jax.Array:
+    """Folds each ``size`` x ``size`` patch into channels; a rest at the lower or right edge is filled with zeros.
+
+    Args:
+        x: (B, H, W, C).
+        size: height and width of a patch.
+
+    Returns:
+        (B, ceil(H / size), ceil(W / size), C size^2).
+    """
+    x = jnp.pad(x, ((0, 0), (0, -x.shape[1] % size), (0, -x.shape[2] % size), (0, 0)))
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // size, size, width // size, size, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, height // size, width // size, size * size * channels)

@@ -1,0 +1,64 @@
+"""What a network is made of, as plain data: it goes into every checkpoint. Free of jax, so that flags can use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from crnn_jax.errors import UserError
+
+Backbone = Literal["vgg222", "light"]
+Recurrence = Literal["gru", "none"]
+BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
+RECURRENCES: tuple[Recurrence, ...] = get_args(Recurrence)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network's structure.
+
+    Attributes:
+        backbone: convolutions; see `crnn_jax.models.backbones`.
+        rnn: what reads the columns.
+        hidden: size of the dense layer and of each direction of the recurrent layers.
+        dropout: share of features dropped after the dense layer and before the classifier.
+        dropout_dense: whether the first of these two is there.
+        initialization: of convolutions and the dense layer.
+        momentum: of BatchNorm's running statistics.
+        epsilon: BatchNorm's.
+        drop_columns: columns at the left that are read by the recurrent layers but give no output.
+
+    Raises:
+        UserError: a value is out of range.
+    """
+
+    backbone: Backbone = "light"
+    rnn: Recurrence = "gru"
+    hidden: int = 128
+    dropout: float = 0.0
+    dropout_dense: bool = True
+    initialization: Literal["he_uniform", "he_normal"] = "he_uniform"
+    momentum: float = 0.9
+    epsilon: float = 1e-3
+    drop_columns: int = 0
+
+    def __post_init__(self) -> None:
+        check_choices(self, {"backbone": BACKBONES, "rnn": RECURRENCES})
+        if self.hidden < 1:
+            raise UserError(f"hidden must be at least 1, not {self.hidden}")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout must be at least 0 and below 1, not {self.dropout}")
+        if self.drop_columns < 0:
+            raise UserError(f"drop_columns must be at least 0, not {self.drop_columns}")
+
+
+def check_choices(config: Any, choices: Mapping[str, Sequence[str]]) -> None:
+    """Checks fields that take one of a few values.
+
+    Raises:
+        UserError: one has another value.
+    """
+    for name, values in choices.items():
+        if getattr(config, name) not in values:
+            raise UserError(f"{name} must be one of {', '.join(values)}, not {getattr(config, name)!r}")

@@ -1,0 +1,116 @@
+"""The network: convolutions, columns, recurrent layers, logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from crnn_jax.models.backbones import VGG, Geometry, Light, Normalization, Padding
+from crnn_jax.models.config import Architecture
+from crnn_jax.models.recurrent import BidirectionalGRU
+
+_VGG: dict[str, tuple[tuple[int, ...], Padding]] = {"vgg222": ((2, 2, 2), "VALID")}
+
+
+Columns = tuple[jax.Array, jax.Array]  # logits (B, T, K + 1) and lengths (B,)
+
+
+class CRNN(nn.Module):
+    """Reads a picture from left to right (after Shi, Bai and Yao, "An end-to-end trainable neural network for image-based
+    sequence recognition", 2015, with GRUs).
+
+    Attributes:
+        architecture: its structure.
+        classes: ids of the alphabet, the blank included, K + 1.
+        dtype: of the activations; parameters, statistics and logits are float32.
+        axis_name: pmap axis over which BatchNorm averages its statistics in training; None: each device alone.
+    """
+
+    architecture: Architecture
+    classes: int
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, widths: jax.Array, train: bool = False, dropout_keys: jax.Array | None = None
+    ) -> Columns:
+        """Computes the logits of each column.
+
+        Args:
+            images: (B, H, W, 3) uint8.
+            widths: (B,) int, pixels of each picture that count; the rest is padding.
+            train: use the batch's statistics, and dropout.
+            dropout_keys: (B,) random keys, one for each example, so that what is dropped doesn't depend on how a batch is
+                spread over devices; needed only for training with dropout.
+
+        Returns:
+            Logits (B, T, K + 1) float32 and the number of columns of each example, (B,) int32.
+        """
+        a = self.architecture
+        normalization: dict[str, Any] = {
+            "train": train,
+            "momentum": a.momentum,
+            "epsilon": a.epsilon,
+            "axis_name": None if self.is_initializing() else self.axis_name,
+        }
+        x = (images.astype(self.dtype) - 127.5) / 127.5
+        x = self._backbone(normalization)(x)
+        batch, rows, columns, channels = x.shape
+        x = x.transpose(0, 2, 1, 3).reshape(batch, columns, rows * channels)
+        init = getattr(nn.initializers, a.initialization)()
+        x = nn.Dense(a.hidden, kernel_init=init, dtype=self.dtype, name="columns")(x)
+        x = Normalization(**normalization)(x)
+        first_keys, second_keys = _split(dropout_keys) if train and a.dropout else (None, None)
+        if a.dropout_dense:
+            x = dropout(x, a.dropout, first_keys)
+        lengths = jnp.minimum(geometry(a).columns(widths), columns)
+        if a.rnn == "gru":
+            x = BidirectionalGRU(a.hidden, merge="sum")(x, lengths)
+            x = BidirectionalGRU(a.hidden, merge="concat")(x, lengths)
+        x = dropout(x, a.dropout, second_keys)
+        logits = nn.Dense(self.classes, dtype=self.dtype, name="classifier")(x).astype(jnp.float32)
+        return logits[:, a.drop_columns :], jnp.maximum(lengths - a.drop_columns, 0)
+
+    def _backbone(self, normalization: dict[str, Any]) -> nn.Module:
+        a = self.architecture
+        if a.backbone == "light":
+            return Light(a.initialization, normalization)
+        depths, padding = _VGG[a.backbone]
+        return VGG(depths, padding, a.initialization, normalization)
+
+
+def geometry(architecture: Architecture) -> Geometry:
+    """Where the columns of a network lie in the picture, before `Architecture.drop_columns` are cut off."""
+    if architecture.backbone == "light":
+        return Light.GEOMETRY
+    return VGG.geometry(*_VGG[architecture.backbone])
+
+
+def output_columns(architecture: Architecture, width: int) -> int:
+    """Columns that give an output for a picture of some width in pixels."""
+    return max(0, geometry(architecture).columns(width) - architecture.drop_columns)
+
+
+def dropout(x: jax.Array, rate: float, keys: jax.Array | None) -> jax.Array:
+    """Drops a share of the values and scales up the rest (Srivastava et al. 2014), each example by its own key.
+
+    Args:
+        x: (B, ...).
+        rate: share that is dropped.
+        keys: (B,) random keys; None: x as it is.
+    """
+    if keys is None:
+        return x
+    keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+    return jnp.where(keep, x / (1 - rate), 0)
+
+
+def _split(keys: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+    if keys is None:
+        raise ValueError("training with dropout needs dropout_keys, one for each example")
+    pairs = jax.vmap(jax.random.split)(keys)
+    return pairs[:, 0], pairs[:, 1]

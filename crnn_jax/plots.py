@@ -1,0 +1,127 @@
+"""Pictures of a run: curves, readings, confusions, and the columns' probabilities over a picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from crnn_jax.alphabet import Alphabet
+from crnn_jax.metrics import Confusion
+
+if TYPE_CHECKING:
+    from crnn_jax.training.evaluation import Judged
+
+_RIGHT, _WRONG, _TRUTH = "#1a7f37", "#c62828", "#1f4e9c"
+
+
+def curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Loss, exact match and learning rate over the epochs.
+
+    Args:
+        rows: of ``metrics.jsonl``.
+        path: of the PNG file.
+    """
+    figure = _figure(12, 3.6)
+    loss, match, rate = figure.subplots(1, 3)
+    epochs = [row["epoch"] for row in rows]
+    loss.plot(epochs, [row["loss"] for row in rows], "o-", ms=3, label="training")
+    loss.plot(epochs, [row["val_loss"] for row in rows], "o-", ms=3, label="validation")
+    loss.set(title="CTC loss", xlabel="epoch", yscale="log")
+    loss.legend()
+    match.plot(epochs, [100 * row["exact_match"] for row in rows], "o-", ms=3, color=_RIGHT)
+    match.set(title="exact match on validation pictures, %", xlabel="epoch", ylim=(0, 101))
+    rate.plot(epochs, [row["learning_rate"] for row in rows], "o-", ms=3, color="grey")
+    rate.set(title="learning rate at the end of the epoch", xlabel="epoch", yscale="log")
+    for axes in (loss, match, rate):
+        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _save(figure, path)
+
+
+def readings(samples: Sequence[Judged], path: Path, *, columns: int = 4) -> None:
+    """A sheet of pictures, each with its reading, green or red, the confidence, and the truth where that differs."""
+    rows = max(1, -(-len(samples) // columns))
+    figure = _figure(3 * columns, 1.9 * rows)
+    for axes, sample in zip(
+        figure.subplots(rows, columns, squeeze=False).flat, [*samples, *[None] * rows * columns], strict=False
+    ):
+        axes.axis("off")
+        if sample is None:
+            continue
+        right = sample.reading == sample.text
+        title = f"{sample.reading or '(nothing)'}  {100 * sample.confidence:.0f}%"
+        axes.imshow(sample.image)
+        axes.set_title(title if right else f"{title}, is {sample.text}", color=_RIGHT if right else _WRONG, fontsize=11)
+    _save(figure, path)
+
+
+def confusions(counts: Counter[Confusion], path: Path, *, most: int = 20) -> None:
+    """The most frequent mistakes, as bars."""
+    pairs = counts.most_common(most)
+    figure = _figure(7, 1.2 + 0.28 * max(3, len(pairs)))
+    axes = figure.subplots()
+    names = [_confusion_name(*pair) for pair, _ in pairs]
+    axes.barh(range(len(pairs)), [count for _, count in pairs], color=_WRONG)
+    axes.set_yticks(range(len(pairs)), names, family="monospace")
+    axes.invert_yaxis()
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(title="characters read wrong" if pairs else "no character was read wrong", xlabel="times")
+    _save(figure, path)
+
+
+def columns(
+    image: np.ndarray, probabilities: np.ndarray, alphabet: Alphabet, spans: Sequence[tuple[float, float]], path: Path
+) -> None:
+    """The probabilities of a picture's columns, below the pixels that each of them reads.
+
+    Args:
+        image: (H, W, 3) uint8, as the network sees it.
+        probabilities: (T, K + 1).
+        alphabet: of the K characters.
+        spans: first and last pixel of each column, T pairs.
+        path: of the PNG file.
+    """
+    shown = np.flatnonzero(probabilities.max(axis=0) > 0.05)
+    figure = _figure(9, 4.2 + 0.25 * len(shown))
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1 + 0.25 * len(shown)])
+    top.imshow(image, aspect="auto")
+    top.set_yticks([])
+    edges = [spans[0][0], *(last for _, last in spans)]
+    bottom.pcolormesh(
+        edges, np.arange(len(shown) + 1), probabilities[:, shown].T, cmap="Blues", vmin=0, vmax=1, edgecolors="#eee"
+    )
+    names = ["blank" if i == alphabet.blank else alphabet.characters[i] for i in shown]
+    bottom.set_yticks(np.arange(len(shown)) + 0.5, names, family="monospace")
+    bottom.set_xlabel("pixels")
+    bottom.invert_yaxis()
+    best = probabilities.argmax(axis=1)
+    for (first, last), i in zip(spans, best, strict=True):
+        if i != alphabet.blank:
+            top.axvspan(first, last, color=_TRUTH, alpha=0.12)
+            top.text((first + last) / 2, 0, alphabet.characters[i], ha="center", va="bottom", color=_TRUTH)
+    _save(figure, path)
+
+
+def _confusion_name(true: str, read: str) -> str:
+    if not read:
+        return f"{true} left out"
+    return f"{true} as {read}" if true else f"{read} made up"
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure that belongs to no window and to no global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

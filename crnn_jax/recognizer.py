@@ -1,0 +1,195 @@
+"""Reading pictures with a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crnn_jax import ctc
+from crnn_jax.alphabet import Alphabet
+from crnn_jax.data.examples import Preparation
+from crnn_jax.data.images import check_array, read_image
+from crnn_jax.errors import UserError
+from crnn_jax.models.config import Architecture
+from crnn_jax.models.crnn import CRNN, geometry
+from crnn_jax.training.checkpoint import Checkpoints
+from crnn_jax.training.rundir import RunDirectory
+
+
+@dataclass(frozen=True)
+class Character:
+    """A character of a reading.
+
+    Attributes:
+        character: itself.
+        confidence: its largest probability in the columns that it was read from.
+        x0: first pixel of these columns, in the picture that the network saw.
+        x1: the pixel after the last.
+    """
+
+    character: str
+    confidence: float
+    x0: float
+    x1: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from a picture.
+
+    Attributes:
+        text: all of it.
+        confidence: the probability that the network gives the text, over all its alignments.
+        value: what the text comes to, for tasks that compute.
+        valid: whether the text can be one of the task's.
+        characters: one by one.
+    """
+
+    text: str
+    confidence: float
+    value: str | None
+    valid: bool
+    characters: tuple[Character, ...]
+
+
+class Recognizer:
+    """A trained network with all that reading needs.
+
+    Args:
+        architecture: of the network.
+        alphabet: of its texts.
+        preparation: of the pictures.
+        variables: ``params`` and ``batch_stats``.
+        description: of the checkpoint that it came from.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        alphabet: Alphabet,
+        preparation: Preparation,
+        variables: dict[str, Any],
+        description: dict[str, Any] | None = None,
+    ) -> None:
+        self.architecture = architecture
+        self.alphabet = alphabet
+        self.preparation = preparation
+        self.description = description or {}
+        self._variables = jax.device_put(variables)
+        self._model = CRNN(architecture, alphabet.size)
+
+    def read(self, images: Iterable[str | Path | np.ndarray], *, batch_size: int = 64) -> list[Reading]:
+        """Reads pictures.
+
+        Args:
+            images: paths, or (H, W, 3) uint8 RGB arrays, of any size.
+            batch_size: pictures that are read at a time.
+
+        Returns:
+            One reading a picture, in their order.
+
+        Raises:
+            UserError: a picture can't be read; nothing else was wrong with the others.
+        """
+        if isinstance(images, (str, Path, np.ndarray)):
+            raise UserError("read takes a list of pictures: [picture] for one")
+        return list(self.read_prepared((self.prepare(image) for image in images), batch_size=batch_size))
+
+    def prepare(self, image: str | Path | np.ndarray) -> np.ndarray:
+        """A picture as the network takes it, (height, width, 3) uint8.
+
+        Raises:
+            UserError: it can't be read.
+        """
+        array = check_array(image) if isinstance(image, np.ndarray) else read_image(image)
+        return self.preparation(array)
+
+    def read_prepared(self, images: Iterable[np.ndarray], *, batch_size: int = 64) -> Iterator[Reading]:
+        """Reads pictures that `prepare` gave, a batch at a time."""
+        batch: list[np.ndarray] = []
+        for image in images:
+            batch.append(image)
+            if len(batch) == batch_size:
+                yield from self._read_batch(batch, batch_size)
+                batch = []
+        if batch:
+            yield from self._read_batch(batch, batch_size)
+
+    def probabilities(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
+        """The probabilities of a picture's columns, (T, K + 1), and the first and last pixel of each column."""
+        logits, _ = self._logits(self.prepare(image)[None])
+        probabilities = np.asarray(jax.nn.softmax(logits[0]))
+        return probabilities, [(self._pixel(t), self._pixel(t + 1)) for t in range(len(probabilities))]
+
+    def _read_batch(self, images: Sequence[np.ndarray], size: int) -> Iterator[Reading]:
+        # Filled up to a power of two, so that few shapes are compiled.
+        room = min(size, 1 << (len(images) - 1).bit_length())
+        stacked = np.zeros((room, *images[0].shape), np.uint8)
+        stacked[: len(images)] = images
+        read = jax.tree.map(np.asarray, self._greedy(stacked))
+        for i in range(len(images)):
+            yield self._reading(ctc.Greedy(*(field[i] for field in read)))
+
+    def _reading(self, read: ctc.Greedy) -> Reading:
+        text = self.alphabet.decode(read.ids[: int(read.counts)].tolist())
+        characters = tuple(
+            Character(c, round(float(p), 6), self._pixel(int(start)), self._pixel(int(end)))
+            for c, p, start, end in zip(text, read.character_confidences, read.starts, read.ends, strict=False)
+        )
+        return Reading(text, round(float(read.confidences), 6), None, bool(text), characters)
+
+    def _pixel(self, column: int) -> float:
+        place = geometry(self.architecture)
+        x = place.offset + place.stride * (column + self.architecture.drop_columns)
+        return float(min(x, self.preparation.width))
+
+    @cached_property
+    def _logits(self) -> Any:
+        def run(variables: dict[str, Any], images: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return self._model.apply(variables, images, jnp.full((len(images),), images.shape[2]))  # type: ignore[return-value]
+
+        compiled = jax.jit(run)
+        return lambda images: compiled(self._variables, images)
+
+    def _greedy(self, images: np.ndarray) -> ctc.Greedy:
+        return ctc.greedy(*self._logits(images))
+
+
+def load(name: str | Path) -> Recognizer:
+    """A trained network.
+
+    Args:
+        name: a run's directory; of its checkpoints, the one with the least validation loss is taken.
+
+    Raises:
+        UserError: it isn't a run's directory, or holds no checkpoint that can be read.
+    """
+    directory = RunDirectory(Path(name))
+    if not directory.path.is_dir():
+        raise UserError(f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick")
+    if not directory.checkpoints.is_dir():
+        raise UserError(f"{name}: holds no checkpoints/; give the directory of a run, such as runs/captcha-quick")
+    checkpoints = Checkpoints(directory.checkpoints, writable=False)
+    try:
+        best = checkpoints.best
+        if best is None:
+            raise UserError(f"{directory.checkpoints}: holds no checkpoint yet")
+        description = checkpoints.describe(best)
+        variables = checkpoints.weights(best)
+    finally:
+        checkpoints.close()
+    config = description["config"]
+    return Recognizer(
+        Architecture(**{field.name: config[field.name] for field in fields(Architecture)}),
+        Alphabet(description["alphabet"]),
+        Preparation(**description["preparation"]),
+        variables,
+        description,
+    )

@@ -1,0 +1,177 @@
+"""Checkpoints: all that training needs to go on, and all that reading needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
+
+from crnn_jax.errors import UserError
+from crnn_jax.training.state import TrainState
+
+FORMAT = 1
+_ITEMS = ("weights", "optimizer", "progress", "description")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands besides its state.
+
+    Attributes:
+        data: state of the data iterator.
+        sums: of the steps of the epoch so far.
+        seconds: of training so far, without compilation, validation and saving.
+        images: trained on in these seconds.
+    """
+
+    data: dict[str, Any]
+    sums: dict[str, Any]
+    seconds: float
+    images: int
+
+
+class Checkpoints:
+    """The checkpoints of a run: the newest and the best (by ``val_loss``) are kept.
+
+    Args:
+        directory: of the checkpoints.
+        writable: False for reading only, which changes nothing on disk.
+
+    Raises:
+        UserError: the directory can't be written.
+    """
+
+    def __init__(self, directory: Path, *, writable: bool = True) -> None:
+        policy = AnyPreservationPolicy(
+            [LatestN(1), BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)]
+        )
+        options = ocp.CheckpointManagerOptions(
+            create=writable,
+            read_only=not writable,
+            preservation_policy=policy,
+            best_fn=_loss,
+            best_mode="min",
+            enable_async_checkpointing=False,
+        )
+        try:
+            self._manager = ocp.CheckpointManager(directory.resolve(), options=options, item_names=_ITEMS)
+        except OSError as error:
+            raise UserError(f"{directory}: can't be used for checkpoints ({error.strerror or error})") from None
+
+    @property
+    def newest(self) -> int | None:
+        """Step of the newest checkpoint."""
+        return self._manager.latest_step()
+
+    @property
+    def best(self) -> int | None:
+        """Step of the one with the least ``val_loss``; of the newest where none was validated."""
+        best = self._manager.best_step()
+        return self.newest if best is None else best
+
+    def save(
+        self, step: int, state: TrainState, progress: Progress, description: dict[str, Any], metrics: dict[str, float] | None
+    ) -> None:
+        """Saves a state in host memory.
+
+        Args:
+            step: its number.
+            state: with numpy arrays.
+            progress: of the run.
+            description: all that reading needs to know besides the weights; JSON types.
+            metrics: of the validation, if there was one at this step.
+
+        Raises:
+            UserError: the disk is full or not writable; what was saved before is still there.
+        """
+        items = ocp.args.Composite(
+            weights=ocp.args.StandardSave({"params": state.params, "batch_stats": state.batch_stats}),
+            optimizer=ocp.args.StandardSave({"step": state.step, "opt_state": state.opt_state}),
+            progress=ocp.args.JsonSave(asdict(progress)),
+            description=ocp.args.JsonSave({"format": FORMAT, **description, "metrics": metrics or {}}),
+        )
+        try:
+            if step in self._manager.all_steps():  # saved before its validation
+                self._manager.delete(step)
+            self._manager.save(step, args=items, metrics=metrics, force=True)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError) and not _is_storage_error(error):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"checkpoint {step} could not be saved (disk full or not writable?): {reason}") from None
+
+    def restore(self, step: int, like: TrainState) -> tuple[TrainState, Progress]:
+        """The state and progress saved at a step, as numpy arrays in the structure of another state.
+
+        Raises:
+            UserError: the checkpoint is of another network, or damaged.
+        """
+        target = jax.tree.map(np.asarray, like)
+        try:
+            items = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    weights=ocp.args.StandardRestore({"params": target.params, "batch_stats": target.batch_stats}),
+                    optimizer=ocp.args.StandardRestore({"step": target.step, "opt_state": target.opt_state}),
+                    progress=ocp.args.JsonRestore(),
+                ),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"checkpoint {step} can't be restored: {_one_line(error)}") from None
+        weights, optimizer = items["weights"], items["optimizer"]
+        state = TrainState(optimizer["step"], weights["params"], weights["batch_stats"], optimizer["opt_state"])
+        return state, Progress(**items["progress"])
+
+    def describe(self, step: int) -> dict[str, Any]:
+        """The description saved at a step.
+
+        Raises:
+            UserError: it is damaged, or of a newer version of this library.
+        """
+        try:
+            items = self._manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"checkpoint {step} can't be read: {_one_line(error)}") from None
+        description = items["description"]
+        if description.get("format") != FORMAT:
+            raise UserError(f"checkpoint {step} has format {description.get('format')}, this version reads format {FORMAT}")
+        return description
+
+    def weights(self, step: int) -> dict[str, Any]:
+        """The network's variables saved at a step, numpy arrays under ``params`` and ``batch_stats``."""
+        try:
+            items = self._manager.restore(step, args=ocp.args.Composite(weights=ocp.args.StandardRestore()))
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"checkpoint {step} can't be read: {_one_line(error)}") from None
+        return jax.tree.map(np.asarray, items["weights"])
+
+    def close(self) -> None:
+        """Ends the manager's threads."""
+        self._manager.close()
+
+
+def _loss(metrics: dict[str, float]) -> float:
+    return metrics["val_loss"]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _is_storage_error(error: ValueError) -> bool:
+    # tensorstore reports a failed write as a ValueError that quotes the system's message.
+    text = str(error)
+    return any(word in text for word in ("No space left", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "Permission denied"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file that is either whole or not there."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,87 @@
+"""How a network is trained, as plain data. Free of jax, so that flags can use it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from crnn_jax.errors import UserError
+from crnn_jax.models.config import Architecture, check_choices
+
+Schedule = Literal["constant", "step", "onecycle"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+Dtype = Literal["float32", "bfloat16"]
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+BatchNormStatistics = Literal["global", "tower"]
+BATCH_NORMS: tuple[BatchNormStatistics, ...] = get_args(BatchNormStatistics)
+
+
+@dataclass(frozen=True)
+class Config(Architecture):
+    """Everything that a training run depends on besides its task: the network's architecture and how it learns.
+
+    Attributes:
+        epochs: how often the network is validated and saved.
+        steps_per_epoch: batches of an epoch.
+        batch_size: examples of a batch, on all devices and hosts together.
+        learning_rate: the largest.
+        lr_schedule: ``constant``; ``step``: a tenth from one stage to the next; ``onecycle``: up for a fifth of the run, then
+            down to almost nothing (Smith and Topin 2018).
+        lr_stages: equal parts of the run, for ``step``.
+        clip_norm: gradients are scaled down to this norm; None: never.
+        batch_norm: ``global`` averages BatchNorm's statistics over all devices, ``tower`` lets each device use its own.
+        dtype: of the activations; parameters, statistics and loss are float32.
+        seed: of the parameters, the dropout and the examples.
+        workers: processes that draw or read examples; None: as many as suit the machine.
+        validation_examples: read after each epoch.
+        eval_examples: read at the end, for ``result.json``.
+
+    Raises:
+        UserError: a number is out of range.
+    """
+
+    epochs: int = 10
+    steps_per_epoch: int = 400
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    lr_schedule: Schedule = "onecycle"
+    lr_stages: int = 2
+    clip_norm: float | None = 5.0
+    batch_norm: BatchNormStatistics = "global"
+    dtype: Dtype = "float32"
+    seed: int = 0
+    workers: int | None = None
+    validation_examples: int = 1000
+    eval_examples: int = 2000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "steps_per_epoch", "batch_size", "lr_stages", "validation_examples", "eval_examples"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_choices(self, {"lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS})
+        if not self.learning_rate > 0:
+            raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed must be from 0 to 2**32 - 1, not {self.seed}")
+        if self.workers is not None and self.workers < 0:
+            raise UserError(f"workers must be at least 0, not {self.workers}")
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network's part."""
+        return Architecture(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Architecture)})
+
+    @property
+    def total_steps(self) -> int:
+        """Batches of the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    @property
+    def worker_count(self) -> int:
+        """Processes that make batches: as asked, or half of the processors, eight at most."""
+        if self.workers is not None:
+            return self.workers
+        return max(1, min(8, (os.cpu_count() or 2) // 2))

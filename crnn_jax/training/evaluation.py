@@ -1,0 +1,86 @@
+"""Reading a split of a task with the network in training, and counting what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from crnn_jax.alphabet import Alphabet
+from crnn_jax.data.examples import Batch
+from crnn_jax.metrics import Score
+from crnn_jax.training import steps
+from crnn_jax.training.state import TrainState
+
+
+class Judged(NamedTuple):
+    """A picture, (H, W, 3) uint8, its text, what was read, and the probability of that."""
+
+    image: np.ndarray
+    text: str
+    reading: str
+    confidence: float
+
+
+@dataclass
+class Evaluation:
+    """What came of reading a split.
+
+    Attributes:
+        score: counts.
+        loss: mean of the CTC losses.
+        right: some pictures that were read right.
+        wrong: some that were not.
+    """
+
+    score: Score = field(default_factory=Score)
+    loss: float = 0.0
+    right: list[Judged] = field(default_factory=list)
+    wrong: list[Judged] = field(default_factory=list)
+
+
+def evaluate(
+    eval_step: steps.EvalStep,
+    state: TrainState,
+    batches: Iterable[Batch],
+    alphabet: Alphabet,
+    devices: int,
+    *,
+    samples: int = 24,
+    after_batch: Callable[[int], None] = lambda examples: None,
+) -> Evaluation:
+    """Reads batches; empty places don't count.
+
+    Args:
+        eval_step: from `steps.make_eval_step`.
+        state: replicated.
+        batches: of host arrays.
+        alphabet: of the texts.
+        devices: that the batches are spread over.
+        samples: right and wrong pictures to keep, each.
+        after_batch: called with the number of examples of each batch.
+    """
+    result, total = Evaluation(), 0.0
+    for batch in batches:
+        read, losses = steps.gather(eval_step(state, steps.shard(batch, devices)))
+        places = np.flatnonzero(batch["weights"])
+        judged = [
+            Judged(
+                batch["images"][i],
+                alphabet.decode(batch["labels"][i, : batch["label_lengths"][i]]),
+                alphabet.decode(read.ids[i, : read.counts[i]]),
+                float(read.confidences[i]),
+            )
+            for i in places
+        ]
+        result.score += Score.of((j.reading for j in judged), (j.text for j in judged))
+        total += float(losses[places].sum(dtype=np.float64))
+        for j in judged:
+            kept = result.right if j.reading == j.text else result.wrong
+            if len(kept) < samples:
+                kept.append(j)
+        after_batch(len(judged))
+    result.loss = total / max(1, result.score.examples)
+    return result

@@ -1,0 +1,124 @@
+"""What a run tells: ``metrics.jsonl``, TensorBoard where it is installed, and a progress bar."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+logger = logging.getLogger("crnn_jax")
+
+
+class TqdmHandler(logging.Handler):
+    """Writes log lines above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a line."""
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def log_to_stderr() -> None:
+    """Shows this library's log lines, each with the time."""
+    handler = TqdmHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+class MetricsFile:
+    """One JSON object a line, one line a validation.
+
+    Args:
+        path: of the file.
+        after: lines of later steps are dropped: a run that goes on from there will write them again.
+    """
+
+    def __init__(self, path: Path, after: int) -> None:
+        self._path = path
+        lines = [row for row in read_metrics(path) if row["step"] <= after]
+        path.write_text("".join(json.dumps(row) + "\n" for row in lines), encoding="utf-8")
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Appends a line."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file; one that a crash cut short is left out."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+class TensorBoard:
+    """Scalars for TensorBoard; does nothing where the ``tensorboard`` package isn't installed."""
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError:
+            self._writer = None
+        else:
+            self._writer = EventFileWriter(str(directory))
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Writes the numbers among some values."""
+        if self._writer is None:
+            return
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        scalars = [
+            Summary.Value(tag=name, simple_value=float(value))
+            for name, value in values.items()
+            if isinstance(value, (int, float))
+        ]
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=scalars)))
+
+    def close(self) -> None:
+        """Writes what is still waiting."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def progress_bar(total: int, done: int = 0, *, unit: str = "step", description: str = "", leave: bool = True) -> tqdm:
+    """A bar on stderr; where that isn't a terminal, a line now and then.
+
+    Args:
+        total: of units.
+        done: units that an earlier run did.
+        unit: what is counted.
+        description: stands at the left.
+        leave: keep the bar when it is full; one that doesn't stay isn't shown at all where stderr isn't a terminal.
+    """
+    return tqdm(
+        total=total,
+        initial=done,
+        unit=unit,
+        desc=description,
+        leave=leave,
+        disable=False if leave else None,
+        mininterval=0.2 if sys.stderr.isatty() else 30.0,
+        dynamic_ncols=True,
+        file=sys.stderr,
+    )
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: ``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

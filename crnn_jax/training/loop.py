@@ -1,0 +1,410 @@
+"""The training loop: the same for every task."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import jax
+import jax.numpy as jnp
+from tqdm import tqdm
+
+from crnn_jax import plots
+from crnn_jax.data.examples import BatchMaker
+from crnn_jax.data.pipeline import evaluation_batches, training_batches
+from crnn_jax.data.workers import BatchWorkers
+from crnn_jax.drawing.random import Split
+from crnn_jax.errors import UserError
+from crnn_jax.metrics import wilson_interval
+from crnn_jax.models.crnn import CRNN, output_columns
+from crnn_jax.tasks import Task
+from crnn_jax.training import steps
+from crnn_jax.training.checkpoint import Checkpoints, Progress, write_json
+from crnn_jax.training.config import Config
+from crnn_jax.training.evaluation import Evaluation, evaluate
+from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, read_metrics
+from crnn_jax.training.rundir import RunDirectory, describe
+from crnn_jax.training.schedules import make_optimizer, make_schedule
+from crnn_jax.training.state import create_state, parameter_count
+
+_SAVE_SECONDS = 300.0  # a kill loses five minutes at most
+_ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
+_BLANK_STEPS = 50  # steps with nothing but blanks until the log explains it
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM came and the state was saved: the same call goes on from there."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run came to.
+
+    Attributes:
+        exact_match: share of readings that equal their text, whole.
+        exact_match_document: the same with readings cut to the text's length.
+        cer: character error rate.
+        examples: that were read for these figures.
+        interval: of ``exact_match``, 95%.
+        judge: who drew the pictures.
+        step: whose weights were judged: those with the least validation loss.
+        parameters: of the network.
+        train_images: trained on.
+        train_seconds: that this took, drawing included; compilation, validation and saving left out.
+        train_images_per_second: one over the other.
+        devices: trained on.
+    """
+
+    exact_match: float
+    exact_match_document: float
+    cer: float
+    examples: int
+    interval: tuple[float, float]
+    judge: str
+    step: int
+    parameters: int
+    train_images: int
+    train_seconds: float
+    train_images_per_second: float
+    devices: str
+
+
+def train(
+    task: Task,
+    config: Config,
+    workdir: str | Path,
+    *,
+    resume: bool = True,
+    devices: Sequence[jax.Device] | None = None,
+) -> Report:
+    """Trains a network on a task, or goes on with a run that ended before its end.
+
+    The run's directory then holds ``config.json``, ``metrics.jsonl``, ``checkpoints/``, ``plots/*.png`` and ``result.json``.
+
+    Args:
+        task: what to read.
+        config: how to learn it.
+        workdir: the run's directory.
+        resume: go on where a run in that directory stands; False: refuse if there is one.
+        devices: to train on; None: all of this process.
+
+    Returns:
+        Figures on the task's test split.
+
+    Raises:
+        UserError: something that the user can mend; what was saved before is still there.
+        Interrupted: Ctrl-C or SIGTERM.
+    """
+    devices = list(devices or jax.local_devices())
+    _check_fit(task, config, len(devices))
+    directory = RunDirectory(Path(workdir))
+    directory.claim(task, config, resume=resume)
+    with ExitStack() as stack:
+        run = _Run(task, config, directory, devices, stack)
+        run.train()
+        return run.judge()
+
+
+def _check_fit(task: Task, config: Config, devices: int) -> None:
+    if config.batch_size % devices:
+        raise UserError(f"batch_size {config.batch_size} can't be spread evenly over {devices} devices")
+    columns, width = output_columns(config.architecture, task.preparation.width), task.preparation.width
+    if columns < task.max_length:
+        raise UserError(
+            f"{task.max_length} characters need as many columns, and {config.backbone} gives {columns} for a"
+            f" width of {width} pixels: use wider pictures or another backbone"
+        )
+
+
+@dataclass(frozen=True)
+class _EpochSums:
+    """Sums of the metrics of an epoch's steps so far; see `steps.make_train_step`."""
+
+    steps: int = 0
+    loss: float = 0.0
+    examples: float = 0.0
+    infeasible: float = 0.0
+    characters: float = 0.0
+
+    def add(self, metrics: dict[str, float]) -> _EpochSums:
+        return _EpochSums(
+            self.steps + 1,
+            self.loss + metrics["loss"],
+            self.examples + metrics["examples"],
+            self.infeasible + metrics["infeasible"],
+            self.characters + metrics["characters"],
+        )
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / max(1.0, self.examples)
+
+
+@dataclass
+class _Clock:
+    """Time spent on training steps; a step after a pause is left out, because it may compile."""
+
+    seconds: float = 0.0
+    images: int = 0
+    _mark: float | None = None
+
+    def pause(self) -> None:
+        self._mark = None
+
+    def lap(self, images: int) -> None:
+        now = time.perf_counter()
+        if self._mark is not None:
+            self.seconds += now - self._mark
+            self.images += images
+        self._mark = now
+
+    @property
+    def rate(self) -> float:
+        """Images a second."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+
+class _Run:
+    """A run in memory. Resources are closed by the stack that it is given."""
+
+    def __init__(
+        self, task: Task, config: Config, directory: RunDirectory, devices: list[jax.Device], stack: ExitStack
+    ) -> None:
+        self._task, self._config, self._directory, self._devices = task, config, directory, devices
+        self._stop = stack.enter_context(_stop_signals())
+        self._checkpoints = Checkpoints(directory.checkpoints)
+        stack.callback(self._checkpoints.close)
+        self._tensorboard = TensorBoard(directory.path / "tensorboard")
+        stack.callback(self._tensorboard.close)
+
+        synchronised = config.batch_norm == "global"
+        model = CRNN(
+            config.architecture, task.alphabet.size, jnp.dtype(config.dtype), axis_name=steps.AXIS if synchronised else None
+        )
+        tx = make_optimizer(config)
+        self._train_step = steps.make_train_step(model, tx, devices, average_statistics=not synchronised)
+        self._eval_step = steps.make_eval_step(model, devices)
+        init_key, self._key = jax.random.split(jax.random.key(config.seed))
+        state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width)
+        self._parameters = parameter_count(state.params)
+
+        workers = stack.enter_context(BatchWorkers(self._maker("train"), config.worker_count))
+        examples = len(task.source("train", config.seed))
+        self._batches = training_batches(workers, examples, config.batch_size, ahead=2 * max(1, config.worker_count))
+
+        self._step, self._epoch, self._clock = 0, _EpochSums(), _Clock()
+        self._pending: tuple[int, dict[str, jax.Array]] | None = None
+        self._saved = time.monotonic()
+        if (newest := self._checkpoints.newest) is not None:
+            state, progress = self._checkpoints.restore(newest, state)
+            self._step, self._epoch = newest, _EpochSums(**progress.sums)
+            self._clock = _Clock(progress.seconds, progress.images)
+            self._batches.set_state(progress.data)
+            logger.info("going on from step %d of %d in %s", newest, config.total_steps, directory.path)
+        self._state = steps.replicate(state, devices)
+        self._metrics = MetricsFile(directory.metrics, after=self._step)
+
+    def train(self) -> None:
+        """Epoch by epoch: trains, validates, logs, saves."""
+        config = self._config
+        if self._finished:
+            logger.info("%s: all %d steps are done", self._directory.path, config.total_steps)
+            return
+        logger.info(
+            "%s, %s parameters, on %s: %d epochs of %d batches of %d pictures",
+            config.backbone,
+            f"{self._parameters:,}",
+            self._device_names,
+            config.epochs,
+            config.steps_per_epoch,
+            config.batch_size,
+        )
+        with progress_bar(config.total_steps, self._step, description=self._task.name) as bar:
+            while not self._finished:
+                self._train_epoch(bar)
+                self._end_epoch()
+
+    @property
+    def _finished(self) -> bool:
+        # The sums of an epoch that was trained but not validated are still there.
+        return self._step >= self._config.total_steps and self._epoch.steps == 0
+
+    @property
+    def _device_names(self) -> str:
+        return f"{len(self._devices)} x {self._devices[0].device_kind}"
+
+    def _train_epoch(self, bar: tqdm) -> None:
+        """Takes the steps that the epoch lacks."""
+        self._clock.pause()
+        first = self._step
+        for _ in range(self._config.steps_per_epoch - self._epoch.steps):
+            batch = steps.shard(next(self._batches), len(self._devices))
+            self._state, metrics = self._train_step(self._state, batch, self._key)
+            self._step += 1
+            # A step's metrics are fetched when the next one is under way, so that the device never waits for the host.
+            self._collect()
+            self._pending = self._step, metrics
+            self._clock.lap(self._config.batch_size)
+            self._tell(bar, self._step - first)
+            if self._stop.is_set():
+                self._interrupt()
+            if time.monotonic() - self._saved > _SAVE_SECONDS:
+                self._save(None)
+                self._clock.pause()
+        self._collect()
+
+    def _tell(self, bar: tqdm, done: int) -> None:
+        bar.set_postfix_str(f"loss {self._epoch.mean_loss:.3f}, {self._clock.rate:.0f} images/s", refresh=False)
+        bar.update()
+        if done == _ESTIMATE_STEPS:
+            left = (self._config.total_steps - self._step) * self._config.batch_size / self._clock.rate
+            logger.info("%.0f images/s: about %s of training to go", self._clock.rate, duration(left))
+        if done == _BLANK_STEPS and self._epoch.characters == 0:
+            logger.info("nothing but blanks is read so far: that is normal at first, characters appear later")
+
+    def _collect(self) -> None:
+        """Adds the metrics of the step before, and stops where they are no numbers."""
+        if self._pending is None:
+            return
+        step, arrays = self._pending
+        self._pending = None
+        metrics = {name: float(value) for name, value in steps.unreplicate(arrays).items()}
+        if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["gradient_norm"])):
+            raise UserError(
+                f"the loss or its gradient is not a number at step {step}: try a smaller --learning_rate or --clip_norm;"
+                f" the last checkpoint, of step {self._checkpoints.newest}, is kept in {self._directory.checkpoints}"
+            )
+        self._epoch = self._epoch.add(metrics)
+
+    def _end_epoch(self) -> None:
+        config = self._config
+        evaluation = self._evaluate("validation", config.validation_examples)
+        row = {
+            "step": self._step,
+            "epoch": self._step // config.steps_per_epoch,
+            "loss": self._epoch.mean_loss,
+            "val_loss": evaluation.loss,
+            **evaluation.score.summary(),
+            "infeasible": int(self._epoch.infeasible),
+            "learning_rate": float(make_schedule(config)(self._step - 1)),
+            "images_per_second": round(self._clock.rate, 1),
+        }
+        logger.info(
+            "epoch %d of %d: loss %.4f, validation loss %.4f, exact match %.2f%%, CER %.3f%%, %.0f images/s",
+            row["epoch"],
+            config.epochs,
+            row["loss"],
+            row["val_loss"],
+            100 * row["exact_match"],
+            100 * row["cer"],
+            self._clock.rate,
+        )
+        if not self._epoch.characters:
+            logger.info(
+                "still nothing but blanks is read: normal in the first epochs; if it lasts, try another --learning_rate"
+            )
+        if self._epoch.infeasible:
+            logger.warning("%d labels are too long for their columns and were left out", int(self._epoch.infeasible))
+        self._epoch = _EpochSums()
+        self._save({name: row[name] for name in ("val_loss", "exact_match", "exact_match_document", "cer")})
+        self._metrics.write(row)
+        self._tensorboard.write(self._step, row)
+
+    def _save(self, metrics: dict[str, float] | None) -> None:
+        self._collect()
+        sums, clock = asdict(self._epoch), self._clock
+        progress = Progress(self._batches.get_state(), sums, clock.seconds, clock.images)
+        description = {**describe(self._task), "config": asdict(self._config)}
+        self._checkpoints.save(self._step, steps.unreplicate(self._state), progress, description, metrics)
+        self._saved = time.monotonic()
+
+    def _interrupt(self) -> NoReturn:
+        if not self._finished:
+            self._save(None)
+        raise Interrupted(f"stopped at step {self._step}, all saved: the same command goes on from there")
+
+    def judge(self) -> Report:
+        """Reads the test split with the best weights; writes ``result.json`` and the plots."""
+        best = self._checkpoints.best
+        assert best is not None  # training ends with a save
+        weights = steps.replicate(self._checkpoints.weights(best), self._devices)
+        self._state = self._state.replace(**weights)
+        logger.info("judging the weights of step %d on %d pictures by %s", best, self._config.eval_examples, self._task.judge)
+        evaluation = self._evaluate("test", self._config.eval_examples)
+        score = evaluation.score
+        report = Report(
+            **score.summary(),  # type: ignore[arg-type]
+            interval=wilson_interval(score.exact, score.examples),
+            judge=self._task.judge,
+            step=best,
+            parameters=self._parameters,
+            train_images=self._step * self._config.batch_size,
+            train_seconds=round(self._clock.seconds, 1),
+            train_images_per_second=round(self._clock.rate, 1),
+            devices=self._device_names,
+        )
+        write_json(self._directory.result, asdict(report))
+        self._plot(evaluation)
+        low, high = report.interval
+        logger.info(
+            "exact match %.2f%% (%.2f to %.2f), as the document counts %.2f%%, CER %.3f%%; see %s",
+            *(100 * x for x in (report.exact_match, low, high, report.exact_match_document, report.cer)),
+            self._directory.path,
+        )
+        return report
+
+    def _plot(self, evaluation: Evaluation) -> None:
+        folder = self._directory.plots
+        plots.curves(read_metrics(self._directory.metrics), folder / "curves.png")
+        plots.readings(evaluation.right[:12] + evaluation.wrong[:12], folder / "readings.png")
+        plots.confusions(evaluation.score.confusions, folder / "confusions.png")
+
+    def _evaluate(self, split: Split, examples: int) -> Evaluation:
+        size = max(len(self._devices), self._config.batch_size)
+        with (
+            BatchWorkers(self._maker(split), self._config.worker_count) as workers,
+            progress_bar(examples, unit="image", description=split, leave=False) as bar,
+        ):
+            batches = evaluation_batches(workers, examples, size)
+
+            def after_batch(count: int) -> None:
+                bar.update(count)
+                if self._stop.is_set():
+                    self._interrupt()
+
+            return evaluate(
+                self._eval_step, self._state, batches, self._task.alphabet, len(self._devices), after_batch=after_batch
+            )
+
+    def _maker(self, split: Split) -> BatchMaker:
+        task = self._task
+        return BatchMaker(task.source(split, self._config.seed), task.preparation, task.alphabet, task.max_length)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, so that a run ends between two steps; a second Ctrl-C ends it at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # signals can be handled in the main thread only
+        return
+
+    def handle(number: int, frame: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+        logger.info("stopping after this step; again to stop at once")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

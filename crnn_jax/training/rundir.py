@@ -1,0 +1,105 @@
+"""A run's directory: what lies where, and whether a run may go on in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from crnn_jax.errors import UserError
+from crnn_jax.tasks import Task
+from crnn_jax.training.checkpoint import write_json
+from crnn_jax.training.config import Config
+from crnn_jax.training.log import logger
+
+# What may change when a run goes on: it changes neither the network nor the order of its examples.
+_CHANGEABLE = frozenset(
+    {"epochs", "learning_rate", "lr_schedule", "lr_stages", "clip_norm", "workers", "validation_examples", "eval_examples"}
+)
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths in a run's directory."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Task and configuration, JSON."""
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a validation."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Of orbax."""
+        return self.path / "checkpoints"
+
+    @property
+    def plots(self) -> Path:
+        """PNG files."""
+        return self.path / "plots"
+
+    @property
+    def result(self) -> Path:
+        """Figures of the finished run, JSON."""
+        return self.path / "result.json"
+
+    @property
+    def started(self) -> bool:
+        """Whether a run was started here."""
+        return self.config.exists()
+
+    def claim(self, task: Task, config: Config, *, resume: bool) -> None:
+        """Makes the directory for a run, or checks that the run in it is the same one.
+
+        Raises:
+            UserError: it can't be written, or holds a run of another task or network, or any where ``resume`` is False.
+        """
+        wanted = {**describe(task), "config": asdict(config)}
+        if self.started:
+            if not resume:
+                raise UserError(f"{self.path} holds a run already: choose another --workdir, or go on with --resume=auto")
+            self._check_same(wanted)
+        elif self.path.is_dir() and self.checkpoints.exists():
+            raise UserError(f"{self.path} holds checkpoints but no config.json: choose another --workdir")
+        try:
+            self.plots.mkdir(parents=True, exist_ok=True)
+            write_json(self.config, wanted)
+        except OSError as error:
+            raise UserError(f"{self.path}: can't be written ({error.strerror})") from None
+
+    def _check_same(self, wanted: dict[str, Any]) -> None:
+        try:
+            there = json.loads(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.config}: can't be read ({error})") from None
+        old, new = _flatten(there), _flatten(wanted)
+        changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        fixed = [key for key in changed if key.removeprefix("config.") not in _CHANGEABLE]
+        if fixed:
+            what = ", ".join(f"{key} is {old.get(key)!r}, not {new.get(key)!r}" for key in fixed[:3])
+            raise UserError(f"{self.path} holds another run ({what}): choose another --workdir")
+        for key in changed:
+            logger.info("%s was %r and is %r from here on", key.removeprefix("config."), old.get(key), new.get(key))
+
+
+def describe(task: Task) -> dict[str, Any]:
+    """What reading needs to know of a task, as JSON types."""
+    return {
+        "task": task.name,
+        "alphabet": task.alphabet.characters,
+        "preparation": {"height": task.preparation.height, "width": task.preparation.width},
+    }
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,106 @@
+"""The steps of training and evaluation, on all devices at once: the one module that uses `jax.pmap`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from crnn_jax import ctc
+from crnn_jax.data.examples import Batch
+from crnn_jax.models.crnn import CRNN, Columns
+from crnn_jax.training.state import TrainState
+
+AXIS = "devices"
+
+TrainStep = Callable[[TrainState, dict[str, Any], jax.Array], tuple[TrainState, dict[str, jax.Array]]]
+EvalStep = Callable[[TrainState, dict[str, Any]], tuple[ctc.Greedy, jax.Array]]
+
+
+def make_train_step(
+    model: CRNN, tx: optax.GradientTransformation, devices: Sequence[jax.Device], *, average_statistics: bool = False
+) -> TrainStep:
+    """A step of gradient descent, the batch spread over the devices.
+
+    The step takes a replicated state, a batch from `shard` and a random key, the same in every step; it gives the new state
+    and sums over the whole batch, () float32 on each device: ``loss``, ``examples`` (those that count), ``infeasible`` (labels
+    that don't fit their columns), ``characters`` (columns whose best id isn't the blank) and, no sum, ``gradient_norm``.
+
+    Args:
+        model: its ``axis_name`` is `AXIS` or None.
+        tx: the optimiser.
+        devices: the batch's places.
+        average_statistics: average BatchNorm's running statistics over the devices after the step, for a model whose
+            devices each use their own in the step.
+    """
+
+    def step(state: TrainState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, state.step), batch["positions"])
+
+        def total_loss(params: Any) -> tuple[jax.Array, Any]:
+            (logits, lengths), updates = model.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                batch["images"],
+                batch["widths"],
+                train=True,
+                dropout_keys=keys,
+                mutable=["batch_stats"],
+            )
+            losses, feasible = ctc.loss(logits, lengths, batch["labels"], batch["label_lengths"])
+            sums = {
+                "loss": jnp.sum(losses * batch["weights"]),
+                "examples": jnp.sum(batch["weights"] * feasible),
+                "infeasible": jnp.sum(batch["weights"] * ~feasible),
+                "characters": jnp.sum(jnp.argmax(logits, axis=-1) != logits.shape[-1] - 1, dtype=jnp.float32),
+            }
+            return sums["loss"], (sums, updates["batch_stats"])
+
+        gradients, (sums, batch_stats) = jax.grad(total_loss, has_aux=True)(state.params)
+        gradients, sums = jax.lax.psum((gradients, sums), AXIS)
+        gradients = jax.tree.map(lambda g: g / jnp.maximum(sums["examples"], 1), gradients)
+        if average_statistics:
+            batch_stats = jax.lax.pmean(batch_stats, AXIS)
+        updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        sums["gradient_norm"] = optax.global_norm(gradients)
+        return TrainState(state.step + 1, params, batch_stats, opt_state), sums
+
+    return jax.pmap(step, AXIS, in_axes=(0, 0, None), donate_argnums=(0,), devices=devices)
+
+
+def make_eval_step(model: CRNN, devices: Sequence[jax.Device]) -> EvalStep:
+    """A step that reads a batch: from a replicated state and a batch of `shard`, `ctc.Greedy` and the losses, (D, B)."""
+
+    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[ctc.Greedy, jax.Array]:
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        logits, lengths = cast(Columns, model.apply(variables, batch["images"], batch["widths"]))
+        losses, _ = ctc.loss(logits, lengths, batch["labels"], batch["label_lengths"])
+        return ctc.greedy(logits, lengths), losses
+
+    return jax.pmap(step, AXIS, devices=devices)
+
+
+def shard(batch: Batch, devices: int) -> dict[str, np.ndarray]:
+    """Splits (B, ...) arrays into (D, B / D, ...)."""
+    return {name: array.reshape(devices, -1, *array.shape[1:]) for name, array in batch.items()}  # type: ignore[attr-defined]
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """The same arrays for each device, (D, ...), laid out as the steps lay out theirs, so that nothing compiles twice."""
+    copy = jax.pmap(lambda x: x, AXIS, in_axes=None, axis_size=len(devices), devices=devices)
+    return copy(jax.tree.map(np.asarray, tree))
+
+
+def unreplicate(tree: Any) -> Any:
+    """The first device's copy of replicated arrays, in host memory."""
+    # Indexing with [0] would launch a computation over all devices; the first shard is there already.
+    return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data).reshape(x.shape[1:]), tree)
+
+
+def gather(tree: Any) -> Any:
+    """(D, B / D, ...) arrays as (B, ...) in host memory."""
+    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree)

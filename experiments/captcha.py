@@ -1,0 +1,46 @@
+"""Four characters of 0-9A-Z at 170x80, as the ``captcha`` package draws them.
+
+    python -m experiments.captcha --recipe=quick
+
+``quick`` is a `light` network; ``document``, the default, is the source document's recipe.
+"""
+
+from __future__ import annotations
+
+from crnn_jax import tasks
+from crnn_jax.training.config import Config
+from experiments import common
+
+RECIPES = {
+    # Batches of 128, 400 an epoch, 20 epochs at 1e-3 and 20 at 1e-4, with Keras's defaults for BatchNorm.
+    "document": Config(
+        backbone="vgg222",
+        dropout=0.2,
+        momentum=0.99,
+        epsilon=1e-3,
+        drop_columns=2,
+        epochs=40,
+        steps_per_epoch=400,
+        batch_size=128,
+        learning_rate=1e-3,
+        lr_schedule="step",
+        lr_stages=2,
+        clip_norm=None,
+        validation_examples=2560,
+        eval_examples=10_000,
+    ),
+    "quick": Config(
+        backbone="light",
+        epochs=8,
+        steps_per_epoch=300,
+        batch_size=64,
+        learning_rate=3e-3,
+        lr_schedule="onecycle",
+        validation_examples=1000,
+        eval_examples=2000,
+    ),
+}
+
+
+if __name__ == "__main__":
+    common.main(tasks.captcha(), RECIPES)

@@ -1,0 +1,87 @@
+"""What the experiments share: their flags, and from flags to a run. Imports no jax: data workers import it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from absl import app, flags
+
+import crnn_jax
+from crnn_jax.errors import UserError
+from crnn_jax.models.config import BACKBONES, RECURRENCES
+from crnn_jax.tasks import Task
+from crnn_jax.training.config import BATCH_NORMS, DTYPES, SCHEDULES, Config
+from crnn_jax.training.log import log_to_stderr, logger
+
+INTERRUPTED = 130
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; the default is runs/TASK-RECIPE")
+_RECIPE = flags.DEFINE_enum(
+    "recipe",
+    "document",
+    ["document", "quick"],
+    "document: the source document's; quick: a useful model on two cores in minutes",
+)
+_RESUME = flags.DEFINE_enum(
+    "resume", "auto", ["auto", "never"], "auto: go on with a run in --workdir; never: refuse if there is one"
+)
+
+# Flags that override a field of the recipe's `Config`; None leaves it.
+_OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
+    "backbone": flags.DEFINE_enum("backbone", None, BACKBONES, "convolutions"),
+    "rnn": flags.DEFINE_enum("rnn", None, RECURRENCES, "recurrent layers"),
+    "epochs": flags.DEFINE_integer("epochs", None, "validations of a run", lower_bound=1),
+    "steps_per_epoch": flags.DEFINE_integer("steps_per_epoch", None, "batches of an epoch", lower_bound=1),
+    "batch_size": flags.DEFINE_integer("batch_size", None, "pictures of a batch, over all devices", lower_bound=1),
+    "learning_rate": flags.DEFINE_float("learning_rate", None, "the largest", lower_bound=0),
+    "lr_schedule": flags.DEFINE_enum("lr_schedule", None, SCHEDULES, "learning rate over the run"),
+    "clip_norm": flags.DEFINE_float("clip_norm", None, "largest norm of a step's gradients", lower_bound=0),
+    "batch_norm": flags.DEFINE_enum("batch_norm", None, BATCH_NORMS, "statistics over all devices, or of each alone"),
+    "dtype": flags.DEFINE_enum("dtype", None, DTYPES, "of the activations"),
+    "seed": flags.DEFINE_integer("seed", None, "of parameters, dropout and examples", lower_bound=0),
+    "workers": flags.DEFINE_integer("workers", None, "processes that draw or read pictures; 0: none", lower_bound=0),
+    "validation_examples": flags.DEFINE_integer("validation_examples", None, "pictures read after each epoch", lower_bound=1),
+    "eval_examples": flags.DEFINE_integer("eval_examples", None, "pictures read at the end", lower_bound=1),
+}
+
+
+def main(task: Task, recipes: Mapping[str, Config]) -> None:
+    """Parses the flags, trains, and exits: 0, 1 with one line for what the user can mend, or 130 when interrupted."""
+    app.run(lambda argv: sys.exit(_run(task, recipes, argv)))
+
+
+def _run(task: Task, recipes: Mapping[str, Config], argv: list[str]) -> int:
+    from crnn_jax.training.loop import Interrupted
+
+    log_to_stderr()
+    try:
+        if argv[1:]:
+            raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
+        config = replace(recipes[_RECIPE.value], **{n: f.value for n, f in _OVERRIDES.items() if f.value is not None})
+        _hint(config)
+        workdir = _WORKDIR.value or f"runs/{task.name}-{_RECIPE.value}"
+        crnn_jax.train(task, config, workdir, resume=_RESUME.value == "auto")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as error:
+        logger.info("%s", error)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        print("stopped; the last checkpoint is kept", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _hint(config: Config) -> None:
+    import jax
+
+    if _RECIPE.value == "document" and jax.default_backend() == "cpu":
+        pictures = config.total_steps * config.batch_size
+        logger.info(
+            "the document's recipe trains on %s pictures, which is meant for a GPU; --recipe=quick takes minutes on a CPU",
+            f"{pictures:,}",
+        )
