@@ -217,8 +217,7 @@ def _plot(folder: Path, kept: dict[str, list[tuple[Path, str, Reading]]], confus
         plots.confusions(confusions, folder / "confusions.png")
         first = (kept["wrong"] or kept["right"])[:1]
         for path, _, _ in first:
-            probabilities, spans = model.probabilities(path)
-            plots.columns(model.prepare(path), probabilities, model.alphabet, spans, folder / "columns.png")
+            plots.columns(model.prepare(path), *model.probabilities(path), model.alphabet, folder / "columns.png")
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
 

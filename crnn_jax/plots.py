@@ -77,15 +77,15 @@ def confusions(counts: Counter[Confusion], path: Path, *, most: int = 20) -> Non
 
 
 def columns(
-    image: np.ndarray, probabilities: np.ndarray, alphabet: Alphabet, spans: Sequence[tuple[float, float]], path: Path
+    image: np.ndarray, probabilities: np.ndarray, spans: Sequence[tuple[float, float]], alphabet: Alphabet, path: Path
 ) -> None:
     """The probabilities of a picture's columns, below the pixels that each of them reads.
 
     Args:
         image: (H, W, 3) uint8, as the network sees it.
         probabilities: (T, K + 1).
-        alphabet: of the K characters.
         spans: first and last pixel of each column, T pairs.
+        alphabet: of the K characters.
         path: of the PNG file.
     """
     shown = np.flatnonzero(probabilities.max(axis=0) > 0.05)

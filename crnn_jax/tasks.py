@@ -27,6 +27,7 @@ class Task:
         max_length: characters of the longest text.
         source: gives the examples of a split, from a seed; those of different splits have nothing in common.
         judge: who drew the pictures of the test split, for reports.
+        exhibit: draws the picture whose columns are plotted at the end of a run; None: the first of the test split.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Task:
     max_length: int
     source: Callable[[Split, int], Source]
     judge: str
+    exhibit: Callable[[], Example] | None = None
 
 
 CAPTCHA_ALPHABET = Alphabet(string.digits + string.ascii_uppercase)
@@ -57,6 +59,7 @@ def captcha() -> Task:
         max_length=CAPTCHA_LENGTH,
         source=_captcha_source,
         judge=f"the unmodified captcha package {version('captcha')}",
+        exhibit=lambda: Example(np.asarray(_package_generator().generate_image("0O0O")), "0O0O"),
     )
 
 

@@ -12,7 +12,7 @@ from crnn_jax.training.config import Config
 from experiments import common
 
 RECIPES = {
-    # Batches of 128, 400 an epoch, 20 epochs at 1e-3 and 20 at 1e-4, with Keras's defaults for BatchNorm.
+    # Batches of 128, 400 an epoch, 20 epochs at 1e-3 and 20 at 1e-4, with Keras's defaults for BatchNorm and Adam.
     "document": Config(
         backbone="vgg222",
         dropout=0.2,

@@ -16,7 +16,7 @@ def training_batches(
     examples: int,
     batch_size: int,
     *,
-    shuffle_seed: int | None = None,
+    seed: int = 0,
     host: int = 0,
     hosts: int = 1,
     ahead: int = 4,
@@ -27,18 +27,16 @@ def training_batches(
 
     Args:
         workers: make the batches.
-        examples: in the source; `ENDLESS` for one that draws.
+        examples: in the source, which are shuffled anew each epoch; `ENDLESS` for one that draws: they come in order.
         batch_size: of all hosts together; a multiple of ``hosts``.
-        shuffle_seed: shuffles the examples anew each epoch; None: in order.
+        seed: of the shuffling.
         host: number of this host, from 0.
         hosts: how many there are; each gets its own part of every batch.
         ahead: batches that are made before they are asked for.
     """
     numbers = grain.MapDataset.range(examples)
-    if shuffle_seed is not None:
-        numbers = numbers.shuffle(shuffle_seed)
     if examples != ENDLESS:
-        numbers = numbers.repeat()
+        numbers = numbers.shuffle(seed).repeat()
     share = batch_size // hosts
 
     def make(indices: np.ndarray) -> Batch:

@@ -62,7 +62,7 @@ class CRNN(nn.Module):
         batch, rows, columns, channels = x.shape
         x = x.transpose(0, 2, 1, 3).reshape(batch, columns, rows * channels)
         init = getattr(nn.initializers, a.initialization)()
-        x = nn.Dense(a.hidden, kernel_init=init, dtype=self.dtype, name="columns")(x)
+        x = nn.Dense(a.hidden, kernel_init=init, use_bias=False, dtype=self.dtype, name="columns")(x)
         x = Normalization(**normalization)(x)
         first_keys, second_keys = _split(dropout_keys) if train and a.dropout else (None, None)
         if a.dropout_dense:

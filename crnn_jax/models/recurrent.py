@@ -57,9 +57,9 @@ class BidirectionalGRU(nn.Module):
 
         def run(direction: int, reverse: bool) -> jax.Array:
             kernel = recurrent_kernel[direction].astype(dtype)
-            bias = recurrent_bias[direction].astype(dtype)
+            bias = recurrent_bias[direction].astype(dtype)[None]
             projected = columns.swapaxes(0, 1) @ input_kernel[direction].astype(dtype)
-            projected = projected + input_bias[direction].astype(dtype)
+            projected = projected + input_bias[direction].astype(dtype)[None, None]
 
             def step(state: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
                 x, valid = inputs

@@ -24,6 +24,7 @@ from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
 from crnn_jax.metrics import wilson_interval
 from crnn_jax.models.crnn import CRNN, output_columns
+from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import Task
 from crnn_jax.training import steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress, write_json
@@ -197,7 +198,9 @@ class _Run:
 
         workers = stack.enter_context(BatchWorkers(self._maker("train"), config.worker_count))
         examples = len(task.source("train", config.seed))
-        self._batches = training_batches(workers, examples, config.batch_size, ahead=2 * max(1, config.worker_count))
+        self._batches = training_batches(
+            workers, examples, config.batch_size, seed=config.seed, ahead=2 * max(1, config.worker_count)
+        )
 
         self._step, self._epoch, self._clock = 0, _EpochSums(), _Clock()
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
@@ -313,9 +316,10 @@ class _Run:
         if self._epoch.infeasible:
             logger.warning("%d labels are too long for their columns and were left out", int(self._epoch.infeasible))
         self._epoch = _EpochSums()
-        self._save({name: row[name] for name in ("val_loss", "exact_match", "exact_match_document", "cer")})
+        # The row before the checkpoint: a kill between the two repeats the epoch, and its row is dropped then.
         self._metrics.write(row)
         self._tensorboard.write(self._step, row)
+        self._save({name: row[name] for name in ("val_loss", "exact_match", "exact_match_document", "cer")})
 
     def _save(self, metrics: dict[str, float] | None) -> None:
         self._collect()
@@ -365,6 +369,11 @@ class _Run:
         plots.curves(read_metrics(self._directory.metrics), folder / "curves.png")
         plots.readings(evaluation.right[:12] + evaluation.wrong[:12], folder / "readings.png")
         plots.confusions(evaluation.score.confusions, folder / "confusions.png")
+        exhibit = self._task.exhibit or (lambda: self._task.source("test", self._config.seed)[0])
+        weights = steps.unreplicate({"params": self._state.params, "batch_stats": self._state.batch_stats})
+        model = Recognizer(self._config.architecture, self._task.alphabet, self._task.preparation, weights)
+        picture = model.prepare(exhibit().image)
+        plots.columns(picture, *model.probabilities(picture), self._task.alphabet, folder / "columns.png")
 
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
         size = max(len(self._devices), self._config.batch_size)

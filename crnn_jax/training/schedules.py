@@ -9,6 +9,7 @@ from crnn_jax.training.config import Config
 _DECAY = 0.1  # of ``step``, from stage to stage
 _WARM_UP = 0.2  # share of ``onecycle`` in which the rate rises
 _START, _END = 25.0, 1e4  # ``onecycle`` starts at the top divided by the first and ends at that divided by the second
+_EPSILON = 1e-7  # Adam's, as in Keras
 
 
 def make_schedule(config: Config) -> optax.Schedule:
@@ -26,5 +27,6 @@ def make_schedule(config: Config) -> optax.Schedule:
 
 def make_optimizer(config: Config) -> optax.GradientTransformation:
     """Adam (Kingma and Ba 2014) with the run's schedule, its gradients clipped by their global norm."""
-    adam = optax.adam(make_schedule(config))
-    return adam if config.clip_norm is None else optax.chain(optax.clip_by_global_norm(config.clip_norm), adam)
+    adam = optax.adam(make_schedule(config), eps=_EPSILON)
+    clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
+    return optax.chain(clip, adam)

@@ -91,8 +91,8 @@ def shard(batch: Batch, devices: int) -> dict[str, np.ndarray]:
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """The same arrays for each device, (D, ...), laid out as the steps lay out theirs, so that nothing compiles twice."""
-    copy = jax.pmap(lambda x: x, AXIS, in_axes=None, axis_size=len(devices), devices=devices)
-    return copy(jax.tree.map(np.asarray, tree))
+    copy = jax.pmap(lambda device, x: x, AXIS, in_axes=(0, None), devices=devices)  # pmap wants an argument to map over
+    return copy(np.arange(len(devices)), jax.tree.map(np.asarray, tree))
 
 
 def unreplicate(tree: Any) -> Any:

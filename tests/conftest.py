@@ -1,0 +1,47 @@
+import logging
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+# Four virtual devices, so that what pmap spreads is really spread; strict where silence would hide a mistake.
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Most of the suite's time is compilation of the same few programs: each is compiled once, for all tests and processes.
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".pytest_cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+sys.path.insert(0, str(Path(__file__).parent))  # data workers import the sources that tests define
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture(autouse=True)
+def _log(caplog):
+    logger = logging.getLogger("crnn_jax")
+    logger.propagate = True
+    caplog.set_level(logging.INFO, "crnn_jax")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """Directory of a run that has learned to read bars."""
+    from sources import bars_task
+
+    from crnn_jax import Config, train
+
+    config = Config(hidden=32, epochs=2, steps_per_epoch=70, batch_size=32, workers=0, validation_examples=50, eval_examples=50)
+    workdir = tmp_path_factory.mktemp("trained")
+    assert train(bars_task(), config, workdir, devices=jax.devices()[:1]).exact_match > 0.9
+    return workdir

@@ -1,0 +1,86 @@
+import pytest
+
+from crnn_jax.data.folder import find_images, read_labels, write_labels
+from crnn_jax.errors import UserError
+
+
+def folder(tmp_path, labels, name="labels.txt", pictures=("0.png", "1.png")):
+    for picture in pictures:
+        (tmp_path / picture).touch()
+    (tmp_path / name).write_text(labels, encoding="utf-8")
+    return tmp_path
+
+
+def test_competition_s_format(tmp_path):
+    labels = read_labels(folder(tmp_path, "(3-7)+5 1\n流=42072 7\n"))
+    assert [(label.path.name, label.text) for label in labels] == [("0.png", "(3-7)+5"), ("1.png", "流=42072")]
+
+
+def test_byte_order_mark_and_carriage_returns(tmp_path):
+    assert [label.text for label in read_labels(folder(tmp_path, "\ufeffAB\r\nCD\r\n"))] == ["AB", "CD"]
+
+
+def test_tsv_keeps_spaces_and_quotes(tmp_path):
+    labels = read_labels(folder(tmp_path, 'file\ttext\n0.png\ta "b\n', "labels.tsv"))
+    assert labels[0].text == 'a "b'
+
+
+def test_csv_in_any_order_of_columns(tmp_path):
+    labels = read_labels(folder(tmp_path, 'text,file,more\n"a,b",1.png,x\n', "labels.csv"))
+    assert (labels[0].text, labels[0].path.name) == ("a,b", "1.png")
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "message"),
+    [
+        ("", "labels.txt", "is empty"),
+        ("AB\n\nCD\n", "labels.txt", "line 2"),
+        ("AB\nCD\nEF\n", "labels.txt", "1 of 3 pictures are missing"),
+        ("picture,text\n0.png,a\n", "labels.csv", "columns file and text"),
+        ("file,text\n0.png,\n", "labels.csv", "line 2"),
+    ],
+)
+def test_malformed_labels_name_file_and_line(tmp_path, labels, name, message):
+    with pytest.raises(UserError, match=message) as caught:
+        read_labels(folder(tmp_path, labels, name))
+    assert name in str(caught.value)
+
+
+def test_labels_that_are_not_utf_8(tmp_path):
+    folder(tmp_path, "")
+    (tmp_path / "labels.txt").write_bytes(b"AB\n\xff\xfe\n")
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_labels(tmp_path)
+
+
+def test_missing_folder_and_missing_labels(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        read_labels(tmp_path / "none")
+    with pytest.raises(UserError, match=r"holds no labels\.txt"):
+        read_labels(tmp_path)
+
+
+def test_written_labels_are_read_again(tmp_path):
+    folder(tmp_path, "")
+    write_labels(tmp_path / "labels.txt", ["AB", "CD"])
+    assert [label.text for label in read_labels(tmp_path)] == ["AB", "CD"]
+
+
+def test_images_of_a_folder_come_by_number(tmp_path):
+    for name in ("10.png", "9.PNG", "b.jpg", "a.png", "labels.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_images([str(tmp_path)])] == ["9.PNG", "10.png", "a.png", "b.jpg"]
+
+
+def test_globs_and_files_stay_in_the_order_given(tmp_path):
+    for name in ("2.png", "1.png", "x.png"):
+        (tmp_path / name).touch()
+    found = find_images([str(tmp_path / "x.png"), str(tmp_path / "[0-9].png"), str(tmp_path / "missing.png")])
+    assert [path.name for path in found] == ["x.png", "1.png", "2.png", "missing.png"]
+
+
+def test_nothing_found_is_said(tmp_path):
+    with pytest.raises(UserError, match="holds no pictures"):
+        find_images([str(tmp_path)])
+    with pytest.raises(UserError, match="matches no file"):
+        find_images([str(tmp_path / "*.png")])

@@ -1,0 +1,60 @@
+"""The experiment as a user calls it: in a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crnn_jax.training.schedules import make_schedule
+from experiments.captcha import RECIPES
+
+ROOT = Path(__file__).parent.parent.parent
+SMALL = ["--epochs=1", "--steps_per_epoch=2", "--batch_size=4", "--validation_examples=4", "--eval_examples=4"]
+
+
+def run(*arguments, cwd=ROOT):
+    command = [sys.executable, "-m", "experiments.captcha", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_document_recipe_is_the_document_s():
+    config = RECIPES["document"]
+    assert (config.batch_size, config.steps_per_epoch, config.epochs) == (128, 400, 40)
+    assert (config.backbone, config.rnn, config.hidden, config.dropout, config.drop_columns) == ("vgg222", "gru", 128, 0.2, 2)
+    schedule = make_schedule(config)
+    assert [round(float(schedule(400 * epoch)), 8) for epoch in (0, 19, 20, 39)] == [1e-3, 1e-3, 1e-4, 1e-4]
+
+
+def test_quick_run_in_a_worker_process(tmp_path):
+    result = run("--recipe=quick", f"--workdir={tmp_path}", "--workers=1", *SMALL)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "result.json").read_text())
+    assert report["examples"] == 4
+    assert "unmodified captcha package" in report["judge"]
+
+
+def test_document_on_a_cpu_says_what_it_means_to(tmp_path):
+    result = run(f"--workdir={tmp_path}", "--workers=0", *SMALL)
+    assert result.returncode == 0, result.stderr
+    assert "--recipe=quick takes minutes" in result.stderr
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["backbone"] == "vgg222"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--no_such_flag=1"], "no_such_flag"),
+        (["--recipe=slow"], "slow"),
+        (["--epochs=0"], "epochs"),
+        (["--learning_rate=0"], "learning_rate must be above 0"),
+        (["quick"], "options are written --name=value"),
+        (["--workdir=/proc/nothing/here"], "can't be written"),
+    ],
+)
+def test_wrong_flags_give_a_line_and_no_traceback(arguments, message):
+    result = run(*arguments)
+    assert result.returncode not in (0, 130)
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,102 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from crnn_jax import Architecture, UserError
+from crnn_jax.models.backbones import max_pool, space_to_depth
+from crnn_jax.models.crnn import CRNN, dropout, geometry, output_columns
+from crnn_jax.training.state import parameter_count
+
+DOCUMENT = Architecture(backbone="vgg222", dropout=0.2, drop_columns=2)
+LIGHT = Architecture(backbone="light")
+
+
+def build(architecture, height=80, width=170, classes=37):
+    model = CRNN(architecture, classes)
+    images = jnp.zeros((2, height, width, 3), jnp.uint8)
+    return model, jax.jit(model.init)(jax.random.key(0), images, jnp.full(2, width))
+
+
+def keras_count(classes):
+    """Trainable parameters of the document's network, layer by layer; the GRUs as cuDNN has them, with one more bias for n.
+
+    Left out are the biases that stand before a BatchNorm.
+    """
+    convolutions = sum(9 * i * o + 2 * o for i, o in ((3, 32), (32, 32), (32, 64), (64, 64), (64, 128), (128, 128)))
+    dense = 768 * 128 + 2 * 128
+    gru = 128 * 384 * 2 + 384 + 128
+    return convolutions + dense + 4 * gru + 256 * classes + classes
+
+
+def test_document_s_network_has_its_size_and_columns():
+    model, variables = build(DOCUMENT)
+    assert parameter_count(variables["params"]) == keras_count(37) == 790_789
+    logits, lengths = model.apply(variables, jnp.zeros((1, 80, 170, 3), jnp.uint8), jnp.array([170]))
+    assert logits.shape == (1, 15, 37)
+    assert lengths.tolist() == [15]
+
+
+@pytest.mark.parametrize("architecture", [DOCUMENT, LIGHT])
+@pytest.mark.parametrize("width", [100, 163, 170, 200])
+def test_geometry_agrees_with_the_arrays(architecture, width):
+    model, variables = build(architecture, width=width)
+    logits, lengths = model.apply(variables, jnp.zeros((1, 80, width, 3), jnp.uint8), jnp.array([width]))
+    assert lengths[0] == output_columns(architecture, width)
+    assert 0 <= logits.shape[1] - lengths[0] <= 1  # a column that is partly padding gives no output
+
+
+@pytest.mark.parametrize(
+    "architecture", [Architecture(backbone="vgg222", rnn="none"), Architecture(backbone="light", rnn="none")]
+)
+def test_a_column_answers_to_the_pixels_that_geometry_names(architecture):
+    """Without recurrent layers, the columns that change when a bar is drawn surround the bar."""
+    model, variables = build(architecture)
+    blank = np.full((1, 80, 170, 3), 128, np.uint8)
+    bar = blank.copy()
+    bar[:, :, 80:82] = 0
+    run = jax.jit(lambda images: model.apply(variables, images, jnp.array([170]))[0])
+    change = np.abs(run(bar) - run(blank))[0].sum(axis=1)
+    centre = np.sum(change * np.arange(len(change))) / change.sum()
+    place = geometry(architecture)
+    assert abs(place.offset + place.stride * (centre + 0.5) - 81) < place.stride
+
+
+def test_bfloat16_gives_float32_logits_close_to_float32_s():
+    model, variables = build(LIGHT)
+    images = np.random.default_rng(0).integers(0, 256, (2, 80, 170, 3), np.uint8)
+    full, _ = model.apply(variables, images, jnp.full(2, 170))
+    half, _ = CRNN(LIGHT, 37, jnp.bfloat16).apply(variables, images, jnp.full(2, 170))
+    assert half.dtype == jnp.float32
+    assert 0 < np.abs(half - full).max() < 0.1
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (2, 1), (1, 2), (3, 2)])
+def test_max_pool_equals_flax_s(height, width):
+    x = jax.random.normal(jax.random.key(0), (2, 7, 9, 3))
+    np.testing.assert_array_equal(max_pool(x, height, width), nn.max_pool(x, (height, width), (height, width)))
+
+
+def test_space_to_depth_keeps_every_value():
+    x = jnp.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
+    folded = space_to_depth(x, 2)
+    assert folded.shape == (2, 2, 3, 12)
+    np.testing.assert_array_equal(folded[1, 1, 2], x[1, 2:4, 4:6].reshape(-1))
+    assert space_to_depth(x, 4).shape == (2, 1, 2, 48)
+
+
+def test_dropout_is_each_example_s_own_and_keeps_the_mean():
+    keys = jax.random.split(jax.random.key(0), 4)
+    x = jnp.ones((4, 50, 60))
+    dropped = dropout(x, 0.2, keys)
+    assert set(np.unique(dropped)) == {0.0, np.float32(1.25)}
+    assert abs(dropped.mean() - 1) < 0.02
+    np.testing.assert_array_equal(dropped[2:3], dropout(x[2:3], 0.2, keys[2:3]))
+    assert dropout(x, 0.2, None) is x
+
+
+@pytest.mark.parametrize("fields", [{"backbone": "none"}, {"rnn": "x"}, {"hidden": 0}, {"dropout": 1.0}, {"drop_columns": -1}])
+def test_bad_architectures(fields):
+    with pytest.raises(UserError, match=next(iter(fields))):
+        Architecture(**fields)

@@ -1,0 +1,87 @@
+"""Our scanned layer against flax's own cell."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from crnn_jax.models.recurrent import BidirectionalGRU
+
+B, T, D, H = 3, 6, 5, 4
+
+
+def flax_params(params, direction):
+    """The parameters of one direction as `flax.linen.GRUCell` names them."""
+    gates = {}
+    for i, gate in enumerate("rzn"):
+        part = slice(i * H, (i + 1) * H)
+        gates[f"i{gate}"] = {
+            "kernel": params["input_kernel"][direction][:, part],
+            "bias": params["input_bias"][direction][part],
+        }
+        gates[f"h{gate}"] = {"kernel": params["recurrent_kernel"][direction][:, part]}
+    gates["hn"]["bias"] = params["recurrent_bias"][direction]
+    return {"cell": gates}
+
+
+def with_biases(variables):
+    """Fresh biases are zero and would hide a misplaced one."""
+    keys = iter(jax.random.split(jax.random.key(9), 9))
+    return jax.tree.map(lambda p: p + 0.3 * jax.random.normal(next(keys), p.shape), variables)
+
+
+@pytest.fixture
+def columns():
+    return jax.random.normal(jax.random.key(1), (B, T, D))
+
+
+@pytest.mark.parametrize("merge", ["sum", "concat"])
+def test_equals_flax_s_cell_run_both_ways(columns, merge):
+    layer = BidirectionalGRU(H, merge=merge)
+    lengths = jnp.array([6, 4, 1])
+    variables = with_biases(layer.init(jax.random.key(0), columns, lengths))
+    ours = layer.apply(variables, columns, lengths)
+
+    cell = nn.RNN(nn.GRUCell(H))
+    for b, length in enumerate(lengths.tolist()):
+        x = columns[b : b + 1, :length]
+        forward = cell.apply({"params": flax_params(variables["params"], 0)}, x)[0]
+        backward = cell.apply({"params": flax_params(variables["params"], 1)}, x[:, ::-1])[0, ::-1]
+        expected = forward + backward if merge == "sum" else jnp.concatenate([forward, backward], axis=-1)
+        np.testing.assert_allclose(ours[b, :length], expected, atol=1e-6)
+        assert not np.any(ours[b, length:])
+
+
+def test_gradient_equals_flax_s(columns):
+    layer = BidirectionalGRU(H, merge="concat")
+    lengths = jnp.full(B, T)
+    variables = with_biases(layer.init(jax.random.key(0), columns, lengths))
+    cell = nn.RNN(nn.GRUCell(H))
+
+    def ours(params, x):
+        return jnp.sum(jnp.sin(layer.apply({"params": params}, x, lengths)))
+
+    def theirs(params, x):
+        forward = cell.apply({"params": flax_params(params, 0)}, x)
+        backward = cell.apply({"params": flax_params(params, 1)}, x[:, ::-1])
+        return jnp.sum(jnp.sin(forward)) + jnp.sum(jnp.sin(backward))
+
+    mine, expected = (jax.grad(f, argnums=(0, 1))(variables["params"], columns) for f in (ours, theirs))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), mine, expected)
+
+
+def test_what_lies_past_the_length_is_never_seen(columns):
+    layer = BidirectionalGRU(H)
+    lengths = jnp.array([6, 4, 0])
+    variables = layer.init(jax.random.key(0), columns, lengths)
+    changed = columns.at[1, 4:].set(99.0).at[2].set(-99.0)
+    np.testing.assert_array_equal(layer.apply(variables, columns, lengths), layer.apply(variables, changed, lengths))
+
+
+def test_each_gate_is_initialised_as_a_layer_of_its_own(columns):
+    params = BidirectionalGRU(H).init(jax.random.key(0), columns, jnp.full(B, T))["params"]
+    for direction in range(2):
+        for gate in range(3):
+            square = params["recurrent_kernel"][direction][:, gate * H : (gate + 1) * H]
+            np.testing.assert_allclose(square @ square.T, np.eye(H), atol=1e-5)

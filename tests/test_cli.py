@@ -1,0 +1,146 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from sources import Bars
+
+from crnn_jax.cli import main
+
+COUNT = 5
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Bars with their texts, as ``labels.txt``."""
+    folder = tmp_path / "my pictures"
+    folder.mkdir()
+    examples = [Bars("test", 0)[i] for i in range(COUNT)]
+    for i, example in enumerate(examples):
+        Image.fromarray(example.image).save(folder / f"{i}.png")
+    (folder / "labels.txt").write_text("".join(f"{example.text}\n" for example in examples))
+    return folder
+
+
+def run(capsys, *arguments):
+    status = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return status, out.splitlines(), err
+
+
+def truth(folder):
+    return (folder / "labels.txt").read_text().split()
+
+
+def test_read_gives_one_line_a_picture(capsys, trained, folder):
+    status, lines, _ = run(capsys, "read", folder, "--model", trained)
+    assert status == 0
+    assert len(lines) == COUNT
+    assert sum(line == text for line, text in zip(lines, truth(folder), strict=True)) >= COUNT - 1
+
+
+def test_read_json_has_the_fixed_fields(capsys, trained, folder):
+    _, lines, _ = run(capsys, "read", folder / "1.png", folder / "0.png", "--model", trained, "--format", "json")
+    rows = [json.loads(line) for line in lines]
+    assert [set(row) for row in rows] == [{"path", "text", "confidence", "value", "valid", "characters"}] * 2
+    assert [row["path"] for row in rows] == [str(folder / "1.png"), str(folder / "0.png")]
+    assert "".join(c["character"] for c in rows[0]["characters"]) == rows[0]["text"]
+    assert set(rows[0]["characters"][0]) == {"character", "confidence", "x0", "x1"}
+
+
+def test_read_tsv(capsys, trained, folder):
+    _, lines, _ = run(capsys, "read", folder / "*.png", "--model", trained, "--format", "tsv")
+    path, text, value, confidence = lines[0].split("\t")
+    assert (path, text, value) == (str(folder / "0.png"), lines[0].split("\t")[1], "-")
+    assert 0 < float(confidence) <= 1
+
+
+def test_read_to_a_file(capsys, trained, folder, tmp_path):
+    status, lines, _ = run(capsys, "read", folder, "--model", trained, "--out", tmp_path / "result.txt")
+    assert (status, lines) == (0, [])
+    assert len((tmp_path / "result.txt").read_text().splitlines()) == COUNT
+
+
+def test_broken_pictures_are_named_and_the_rest_is_read_in_order(capsys, trained, folder):
+    _, expected, _ = run(capsys, "read", folder, "--model", trained)
+    (folder / "1.png").write_bytes(b"")
+    (folder / "4.png").write_bytes((folder / "4.png").read_bytes()[:60])
+    paths = [folder / f"{i}.png" for i in range(COUNT)]
+    status, lines, err = run(capsys, "read", *paths, folder / "none.png", "--model", trained)
+    assert status == 1
+    assert lines == [expected[0], expected[2], expected[3]]
+    assert [name in line for name, line in zip(("1.png", "4.png", "none.png"), err.splitlines(), strict=True)] == [True] * 3
+
+
+def test_pictures_of_other_kinds_are_read(capsys, trained, folder):
+    grey = Image.open(folder / "0.png").convert("L")
+    grey.save(folder / "grey.png")
+    grey.convert("RGBA").save(folder / "alpha.png")
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(folder / "deep.png")
+    grey.resize((200, 40)).save(folder / "large.png")
+    names = ("0", "grey", "alpha", "deep", "large")
+    _, lines, _ = run(capsys, "read", *(folder / f"{name}.png" for name in names), "--model", trained)
+    assert len(set(lines)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["read", "nowhere/*.png", "--model", "x"], "matches no file"),
+        (["read", "a.png", "--model", "nowhere"], "no such directory"),
+        (["evaluate", "nowhere", "--model", "x"], "no such folder"),
+    ],
+)
+def test_mistakes_give_one_line_and_status_1(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    status, lines, err = run(capsys, *arguments)
+    assert (status, lines) == (1, [])
+    assert len(err.splitlines()) == 1
+    assert message in err
+
+
+def test_folder_without_pictures(capsys, tmp_path):
+    status, _, err = run(capsys, "read", tmp_path, "--model", "x")
+    assert status == 1
+    assert "holds no pictures" in err
+
+
+def test_generate_writes_the_competition_s_format(capsys, tmp_path):
+    status, _, _ = run(capsys, "generate", "captcha", "--count", 3, "--out", tmp_path / "new", "--seed", 4)
+    assert status == 0
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["0.png", "1.png", "2.png", "labels.txt"]
+    assert [len(text) for text in truth(tmp_path / "new")] == [4, 4, 4]
+    assert Image.open(tmp_path / "new" / "0.png").size == (170, 80)
+
+
+def test_generate_repeats_itself(capsys, tmp_path):
+    for name in ("a", "b"):
+        run(capsys, "generate", "captcha", "--count", 2, "--out", tmp_path / name, "--seed", 4)
+    assert (tmp_path / "a" / "1.png").read_bytes() == (tmp_path / "b" / "1.png").read_bytes()
+
+
+def test_generate_never_writes_over_anything(capsys, tmp_path):
+    (tmp_path / "precious").touch()
+    status, _, err = run(capsys, "generate", "captcha", "--count", 1, "--out", tmp_path)
+    assert status == 1
+    assert "not an empty folder" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["precious"]
+
+
+def test_evaluate_counts_against_the_labels(capsys, trained, folder, tmp_path):
+    labels = truth(folder)
+    labels[0] = labels[0] + "0"
+    (folder / "labels.txt").write_text("\n".join(labels))
+    status, lines, _ = run(capsys, "evaluate", folder, "--model", trained, "--json", "--plots", tmp_path / "plots")
+    report = json.loads(lines[0])
+    assert status == 0
+    assert report["examples"] == COUNT
+    assert report["exact_match"] in (0.6, 0.8)
+    assert ["0", "", 1] in report["confusions"]
+    assert sorted(p.name for p in (tmp_path / "plots").iterdir()) == ["columns.png", "confusions.png", "right.png", "wrong.png"]
+
+
+def test_evaluate_prints_a_report(capsys, trained, folder):
+    _, lines, _ = run(capsys, "evaluate", folder, "--model", trained)
+    assert lines[0].split() == ["pictures", "5"]
+    assert "exact match" in lines[1]

@@ -1,0 +1,85 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+from sources import Bars
+
+import crnn_jax
+from crnn_jax import UserError
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return crnn_jax.load(trained)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [Bars("test", 0)[i] for i in range(9)]
+
+
+def test_load_and_read_need_nothing_but_the_directory(model, pictures):
+    readings = model.read([picture.image for picture in pictures])
+    right = sum(reading.text == picture.text for reading, picture in zip(readings, pictures, strict=True))
+    assert right >= 8
+
+
+def test_characters_lie_where_they_are_drawn(model):
+    image = np.full((16, 64, 3), 230, np.uint8)
+    image[2:14, 4:14] = 20
+    image[2:14, 40:43] = 20
+    first, second = model.read([image])[0].characters
+    assert (first.character, second.character) == ("1", "0")
+    assert first.x1 - first.x0 >= 8
+    assert first.x0 <= 16
+    assert first.x1 >= 4
+    assert second.x0 <= 48
+    assert second.x1 >= 36
+    assert first.x1 <= second.x0
+
+
+def test_batch_size_and_company_change_nothing(model, pictures):
+    images = [picture.image for picture in pictures]
+    alone = [model.read([image])[0] for image in images]
+    for size in (2, 4, 64):
+        for a, b in zip(model.read(images, batch_size=size), alone, strict=True):
+            assert a.text == b.text
+            assert a.confidence == pytest.approx(b.confidence, abs=1e-5)
+
+
+def test_files_and_arrays_give_the_same(model, pictures, tmp_path):
+    Image.fromarray(pictures[0].image).save(tmp_path / "图.png")
+    from_file, from_path, from_array = model.read([str(tmp_path / "图.png"), tmp_path / "图.png", pictures[0].image])
+    assert from_file == from_path == from_array
+
+
+def test_other_sizes_are_stretched(model, pictures):
+    image = pictures[0].image.repeat(3, axis=0).repeat(3, axis=1)
+    assert model.read([image])[0].text == model.read([pictures[0].image])[0].text
+
+
+def test_nothing_to_read(model):
+    assert model.read([]) == []
+
+
+def test_one_picture_instead_of_a_list(model, pictures):
+    with pytest.raises(UserError, match="list of pictures"):
+        model.read(pictures[0].image)
+
+
+def test_probabilities_add_up_and_spans_cover_the_picture(model, pictures):
+    probabilities, spans = model.probabilities(pictures[0].image)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert (spans[0][0], spans[-1][1]) == (0, 64)
+    assert all(a[1] == b[0] for a, b in pairwise(spans))
+
+
+def test_directories_without_a_run(tmp_path):
+    with pytest.raises(UserError, match="no such directory"):
+        crnn_jax.load(tmp_path / "none")
+    with pytest.raises(UserError, match="no checkpoints"):
+        crnn_jax.load(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        crnn_jax.load(tmp_path)

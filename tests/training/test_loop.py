@@ -1,0 +1,220 @@
+"""Whole runs of a small task: learning, going on, stopping, refusing."""
+
+import json
+import os
+import signal
+import threading
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+from sources import Failing, Interrupting, bars_task
+
+import crnn_jax
+from crnn_jax import Config, UserError
+from crnn_jax.training import loop
+from crnn_jax.training.checkpoint import Checkpoints
+from crnn_jax.training.loop import Interrupted, train
+
+TINY = Config(
+    backbone="light",
+    hidden=16,
+    dropout=0.1,
+    epochs=2,
+    steps_per_epoch=4,
+    batch_size=8,
+    learning_rate=1e-3,
+    workers=0,
+    validation_examples=10,
+    eval_examples=10,
+)
+ONE = jax.devices()[:1]
+
+
+def run(workdir, task=None, config=TINY, **options):
+    return train(task or bars_task(), config, workdir, **{"devices": ONE, **options})
+
+
+def state_of(workdir):
+    """Everything that a checkpoint holds, but for the time that it took."""
+    checkpoints = Checkpoints(workdir / "checkpoints", writable=False)
+    step = checkpoints.newest
+    items = [checkpoints.weights(step)]
+    progress = json.loads((workdir / "checkpoints" / str(step) / "progress" / "metadata").read_text())
+    description = checkpoints.describe(step)
+    checkpoints.close()
+    return step, items, progress["data"], description["metrics"]
+
+
+def metrics_of(workdir):
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "images_per_second"} for row in rows]
+
+
+def assert_same_run(first, second):
+    a, b = state_of(first), state_of(second)
+    assert (a[0], a[2], a[3]) == (b[0], b[2], b[3])
+    jax.tree.map(np.testing.assert_array_equal, a[1], b[1])
+    assert metrics_of(first) == metrics_of(second)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("unbroken")
+    return workdir, run(workdir)
+
+
+def test_run_s_directory_holds_what_it_should(unbroken):
+    workdir, report = unbroken
+    result = json.loads((workdir / "result.json").read_text())
+    assert {"exact_match", "exact_match_document", "cer", "examples", "parameters", "train_images_per_second"} <= set(result)
+    assert result["examples"] == report.examples == 10
+    assert result["judge"] == "the tests"
+    assert json.loads((workdir / "config.json").read_text())["config"]["hidden"] == 16
+    assert [row["step"] for row in metrics_of(workdir)] == [4, 8]
+    for name in ("curves", "readings", "confusions", "columns"):
+        assert (workdir / "plots" / f"{name}.png").stat().st_size > 2000
+
+
+def test_same_seed_gives_the_same_run(unbroken, tmp_path):
+    run(tmp_path)
+    assert_same_run(unbroken[0], tmp_path)
+
+
+def test_other_seed_gives_another_run(unbroken, tmp_path):
+    run(tmp_path, config=crnn_jax.Config(**{**vars(TINY), "seed": 1}))
+    assert state_of(tmp_path)[3]["val_loss"] != state_of(unbroken[0])[3]["val_loss"]
+
+
+@pytest.mark.parametrize("step", [2, 6])
+def test_killed_and_resumed_run_equals_an_unbroken_one_bit_for_bit(unbroken, tmp_path, monkeypatch, step):
+    monkeypatch.setattr(loop, "_SAVE_SECONDS", 0)  # saves after each step
+    with pytest.raises(RuntimeError, match="as if killed"):
+        run(tmp_path, bars_task(partial(Failing, index=step * TINY.batch_size + 3)))
+    assert 0 < Checkpoints(tmp_path / "checkpoints", writable=False).newest < 8
+    run(tmp_path)
+    assert_same_run(unbroken[0], tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_saves_and_the_run_goes_on(unbroken, tmp_path, number):
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match="the same command goes on"):
+        run(tmp_path, bars_task(partial(Interrupting, index=5 * TINY.batch_size, number=number)))
+    assert signal.getsignal(number) is before
+    assert Checkpoints(tmp_path / "checkpoints", writable=False).newest in range(1, 8)
+    run(tmp_path)
+    assert_same_run(unbroken[0], tmp_path)
+
+
+def test_signal_in_the_validation_saves_and_validates_again(unbroken, tmp_path):
+    def source(split, seed):
+        index = 3 if split == "validation" else -1
+        return Interrupting(split, seed, index=index, number=signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        run(tmp_path, bars_task(source))
+    assert Checkpoints(tmp_path / "checkpoints", writable=False).newest == 4
+    assert metrics_of(tmp_path) == []
+    run(tmp_path)
+    assert_same_run(unbroken[0], tmp_path)
+
+
+def test_finished_run_is_only_judged_again(unbroken, caplog):
+    workdir, report = unbroken
+    before = state_of(workdir)[0]
+    again = run(workdir)
+    assert "all 8 steps are done" in caplog.text
+    assert state_of(workdir)[0] == before
+    assert (again.exact_match, again.cer) == (report.exact_match, report.cer)
+
+
+def test_more_epochs_go_on_and_the_change_is_said(tmp_path, caplog):
+    run(tmp_path, config=Config(**{**vars(TINY), "epochs": 1}))
+    run(tmp_path)
+    assert "epochs was 1 and is 2" in caplog.text
+    assert "going on from step 4 of 8" in caplog.text
+    assert state_of(tmp_path)[0] == 8
+
+
+def test_best_and_newest_are_kept_and_the_best_is_loaded(tmp_path):
+    config = Config(**{**vars(TINY), "epochs": 4, "lr_schedule": "constant", "learning_rate": 3e-2})
+    report = run(tmp_path, config=config)
+    losses = {row["step"]: row["val_loss"] for row in metrics_of(tmp_path)}
+    best = min(losses, key=losses.get)
+    assert {int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()} == {best, 16}
+    assert report.step == best
+    assert crnn_jax.load(tmp_path).description["metrics"]["val_loss"] == losses[best]
+
+
+@pytest.mark.slow
+def test_small_task_is_learned(tmp_path):
+    config = Config(
+        backbone="light", hidden=32, epochs=3, steps_per_epoch=60, batch_size=32, workers=0, validation_examples=200
+    )
+    assert run(tmp_path, config=config).exact_match > 0.97
+
+
+def test_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path):
+    run(tmp_path, config=Config(**{**vars(TINY), "epochs": 1}))
+    wild = Config(**{**vars(TINY), "learning_rate": 1e30, "lr_schedule": "constant", "clip_norm": None})
+    with pytest.raises(UserError, match=r"not a number at step [567].*the last checkpoint, of step 4"):
+        run(tmp_path, config=wild)
+    assert state_of(tmp_path)[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("task", "config", "message"),
+    [
+        (bars_task(alphabet=crnn_jax.Alphabet("012")), TINY, "alphabet is '01', not '012'"),
+        (bars_task(), Config(**{**vars(TINY), "hidden": 8}), "config.hidden is 16, not 8"),
+        (bars_task(), Config(**{**vars(TINY), "seed": 3}), "config.seed is 0, not 3"),
+    ],
+)
+def test_directory_of_another_run_is_refused(unbroken, task, config, message):
+    with pytest.raises(UserError, match=message):
+        run(unbroken[0], task, config)
+    assert state_of(unbroken[0])[0] == 8
+
+
+def test_resume_never_refuses_a_started_run(unbroken):
+    with pytest.raises(UserError, match="holds a run already"):
+        run(unbroken[0], resume=False)
+
+
+def test_directory_that_can_t_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="can't be written"):
+        run(tmp_path / "file" / "run")
+
+
+def test_batch_that_can_t_be_shared_out(tmp_path):
+    with pytest.raises(UserError, match="batch_size 8 can't be spread evenly over 3 devices"):
+        run(tmp_path, devices=jax.devices()[:3])
+
+
+def test_texts_longer_than_the_columns_are_refused_before_training(tmp_path):
+    with pytest.raises(UserError, match="9 characters need as many columns"):
+        run(tmp_path, bars_task(max_length=9))
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_in_another_thread_leaves_signals_alone(tmp_path):
+    reports = []
+    thread = threading.Thread(target=lambda: reports.append(run(tmp_path, config=Config(**{**vars(TINY), "epochs": 1}))))
+    thread.start()
+    thread.join()
+    assert reports[0].examples == 10
+
+
+def test_full_disk_gives_one_line_and_keeps_what_was_saved(tmp_path, monkeypatch):
+    run(tmp_path, config=Config(**{**vars(TINY), "epochs": 1}))
+
+    def full(*args, **kwargs):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", full)
+    with pytest.raises(UserError, match=r"could not be saved.*No space left"):
+        run(tmp_path)
+    assert state_of(tmp_path)[0] == 4

@@ -1,0 +1,49 @@
+import pytest
+
+from crnn_jax import Config, UserError
+from crnn_jax.training.schedules import make_schedule
+
+
+def test_step_is_the_document_s():
+    schedule = make_schedule(Config(epochs=40, steps_per_epoch=400, learning_rate=1e-3, lr_schedule="step", lr_stages=2))
+    assert schedule(0) == schedule(20 * 400 - 1) == pytest.approx(1e-3)
+    assert schedule(20 * 400) == schedule(40 * 400 - 1) == pytest.approx(1e-4)
+
+
+def test_step_with_three_stages():
+    schedule = make_schedule(Config(epochs=150, steps_per_epoch=10, learning_rate=1e-3, lr_schedule="step", lr_stages=3))
+    assert [float(schedule(step)) for step in (499, 500, 999, 1000)] == pytest.approx([1e-3, 1e-4, 1e-4, 1e-5])
+
+
+def test_onecycle_rises_for_a_fifth_and_falls():
+    schedule = make_schedule(Config(epochs=10, steps_per_epoch=10, learning_rate=3e-3, lr_schedule="onecycle"))
+    rates = [float(schedule(step)) for step in range(100)]
+    assert max(rates) == pytest.approx(3e-3) == rates[20]
+    assert rates[:21] == sorted(rates[:21])
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert rates[-1] < 1e-5
+
+
+def test_constant():
+    schedule = make_schedule(Config(learning_rate=2e-3, lr_schedule="constant"))
+    assert float(schedule(0)) == float(schedule(10**6)) == pytest.approx(2e-3)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"lr_schedule": "cosine"},
+        {"dtype": "float16"},
+        {"batch_norm": "none"},
+        {"seed": -1},
+        {"workers": -1},
+        {"backbone": "vgg"},
+    ],
+)
+def test_bad_configurations_name_the_field(fields):
+    with pytest.raises(UserError, match=next(iter(fields))):
+        Config(**fields)

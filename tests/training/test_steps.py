@@ -1,0 +1,112 @@
+"""What a step computes must not depend on the devices that compute it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from sources import bars_task
+
+from crnn_jax import Architecture, Config, ctc
+from crnn_jax.data.examples import PADDING, BatchMaker
+from crnn_jax.models.crnn import CRNN
+from crnn_jax.training import steps
+from crnn_jax.training.schedules import make_optimizer
+from crnn_jax.training.state import create_state
+
+TASK = bars_task()
+BATCH = 8
+DOCUMENT = Architecture(backbone="light", hidden=16, dropout=0.3)
+
+
+def batches(count, empty=()):
+    maker = BatchMaker(TASK.source("train", 0), TASK.preparation, TASK.alphabet, TASK.max_length)
+    for i in range(count):
+        indices = np.arange(i * BATCH, (i + 1) * BATCH)
+        indices[list(empty)] = PADDING
+        yield maker(indices)
+
+
+def run(device_count, count=4, batch_norm="global", empty=(), architecture=DOCUMENT):
+    devices = jax.devices()[:device_count]
+    model = CRNN(architecture, TASK.alphabet.size, axis_name=steps.AXIS if batch_norm == "global" else None)
+    tx = make_optimizer(Config(learning_rate=1e-3, lr_schedule="constant"))
+    state = create_state(model, tx, jax.random.key(0), TASK.preparation.height, TASK.preparation.width)
+    state = steps.replicate(state, devices)
+    step = steps.make_train_step(model, tx, devices, average_statistics=batch_norm == "tower")
+    metrics = []
+    for batch in batches(count, empty):
+        state, sums = step(state, steps.shard(batch, device_count), jax.random.key(1))
+        metrics.append(steps.unreplicate(sums))
+    return state, metrics
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return run(1)
+
+
+@pytest.mark.parametrize("device_count", [2, 4])
+def test_same_global_batch_gives_the_same_parameters_on_any_number_of_devices(alone, device_count):
+    state, metrics = run(device_count)
+    expected = steps.unreplicate(alone[0])
+    for name in ("params", "batch_stats", "opt_state"):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-6),
+            getattr(steps.unreplicate(state), name),
+            getattr(expected, name),
+        )
+    for a, b in zip(metrics, alone[1], strict=True):
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)
+        assert a["examples"] == b["examples"] == BATCH
+    # All devices hold the same numbers.
+    for leaf in jax.tree.leaves(state):
+        assert np.all(np.asarray(leaf) == np.asarray(leaf)[:1])
+
+
+def test_towers_normalise_on_their_own(alone):
+    state, _ = run(2, batch_norm="tower")
+    first, tower = (jax.tree.leaves(steps.unreplicate(s).params)[0] for s in (alone[0], state))
+    assert np.abs(first - tower).max() > 1e-5
+    stats = jax.tree.leaves(state.batch_stats)
+    assert all(np.all(np.asarray(leaf)[0] == np.asarray(leaf)[1]) for leaf in stats)
+
+
+def test_step_is_plain_gradient_descent():
+    """Against jax.grad of the mean loss, with an optimiser that shows the gradient as it is."""
+    model = CRNN(Architecture(backbone="light", hidden=16), TASK.alphabet.size, axis_name=steps.AXIS)
+    tx = optax.sgd(1.0)
+    start = create_state(model, tx, jax.random.key(0), TASK.preparation.height, TASK.preparation.width)
+    batch = next(batches(1))
+    step = steps.make_train_step(model, tx, jax.devices()[:2])
+    state, _ = step(steps.replicate(start, jax.devices()[:2]), steps.shard(batch, 2), jax.random.key(1))
+
+    plain = CRNN(Architecture(backbone="light", hidden=16), TASK.alphabet.size)
+
+    def mean_loss(params):
+        variables = {"params": params, "batch_stats": start.batch_stats}
+        (logits, lengths), _ = plain.apply(variables, batch["images"], batch["widths"], train=True, mutable=["batch_stats"])
+        return jnp.mean(ctc.loss(logits, lengths, batch["labels"], batch["label_lengths"])[0])
+
+    expected = jax.tree.map(lambda p, g: p - g, start.params, jax.grad(mean_loss)(start.params))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), steps.unreplicate(state).params, expected)
+
+
+def test_empty_places_do_not_count():
+    _, metrics = run(2, count=1, empty=(0, 5, 6))
+    assert metrics[0]["examples"] == BATCH - 3
+
+
+def test_dropout_changes_with_the_step(alone):
+    no_dropout = Architecture(backbone="light", hidden=16)
+    _, without = run(1, architecture=no_dropout)
+    assert without[0]["loss"] != alone[1][0]["loss"]
+
+
+def test_unreplicate_and_gather_undo_replicate_and_shard():
+    devices = jax.devices()[:2]
+    tree = {"a": np.arange(6.0).reshape(2, 3), "b": np.float32(2)}
+    back = steps.unreplicate(steps.replicate(tree, devices))
+    jax.tree.map(np.testing.assert_array_equal, back, tree)
+    batch = next(batches(1))
+    np.testing.assert_array_equal(steps.gather(steps.shard(batch, 2))["labels"], batch["labels"])
