@@ -32,7 +32,7 @@ RECIPES = {
     "quick": Config(
         backbone="light",
         epochs=8,
-        steps_per_epoch=300,
+        steps_per_epoch=256,
         batch_size=64,
         learning_rate=3e-3,
         lr_schedule="onecycle",

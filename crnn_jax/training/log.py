@@ -29,6 +29,7 @@ def log_to_stderr() -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells every file that it writes
 
 
 class MetricsFile:
