@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from crnn_jax import __version__, tasks
+from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.data.folder import find_images, read_labels, write_labels
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.errors import UserError
@@ -58,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(read)
     read.add_argument("--format", choices=("text", "json", "tsv"), default="text", help="of the lines")
     read.add_argument("--out", type=Path, help="write the lines to a file")
+    read.add_argument("--timing", action="store_true", help="say on stderr how many pictures were read a second")
 
     generate = commands.add_parser("generate", help="draw pictures with their texts")
     generate.set_defaults(run=_generate)
@@ -89,18 +92,48 @@ def _read(arguments: argparse.Namespace) -> int:
     paths = find_images(arguments.paths)
     model = _load(arguments.model)
     failed = 0
+    if arguments.timing:  # compile first
+        blank = np.zeros((model.preparation.height, model.preparation.width, 3), np.uint8)
+        list(model.read_prepared([blank] * len(paths[:BATCH_SIZE])))
+    clock = _Clock()
     with _output(arguments.out) as out, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
-        for path, reading in _read_files(model, paths):
+        for path, reading in _read_files(model, paths, clock):
             bar.update()
             if isinstance(reading, UnreadableImage):
                 failed += 1
                 print(f"error: {reading}", file=sys.stderr)
             else:
                 print(_line(path, reading, arguments.format), file=out)
+    if arguments.timing:
+        print(clock.report(len(paths)), file=sys.stderr)
     return 1 if failed else 0
 
 
-def _read_files(model: Recognizer, paths: Iterable[Path]) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
+class _Clock:
+    """Time since it was made, and how much of that went into opening files."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._files = 0.0
+
+    @contextmanager
+    def opening_a_file(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._files += time.perf_counter() - began
+
+    def report(self, pictures: int) -> str:
+        total = time.perf_counter() - self._began
+        network = total - self._files
+        return (
+            f"{pictures} pictures in {total:.2f} s: {pictures / total:.0f} images/s;"
+            f" {pictures / network:.0f} images/s without the opening of files"
+        )
+
+
+def _read_files(model: Recognizer, paths: Iterable[Path], clock: _Clock) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
     """Readings in the order of the paths; a picture that can't be read gives its error and the rest is read."""
     errors: dict[int, UnreadableImage] = {}
     good: list[tuple[int, Path]] = []
@@ -109,7 +142,8 @@ def _read_files(model: Recognizer, paths: Iterable[Path]) -> Iterator[tuple[Path
     def pictures() -> Iterator[np.ndarray]:
         for i, path in numbered:
             try:
-                picture = model.prepare(path)
+                with clock.opening_a_file():
+                    picture = model.prepare(path)
             except UnreadableImage as error:
                 errors[i] = error
             else:
@@ -168,7 +202,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     kept: dict[str, list[tuple[Path, str, Reading]]] = {"right": [], "wrong": []}
     failed = 0
     with progress_bar(len(labels), unit="image", description="evaluate", leave=False) as bar:
-        for label, (path, reading) in zip(labels, _read_files(model, [label.path for label in labels]), strict=True):
+        for label, (path, reading) in zip(labels, _read_files(model, [label.path for label in labels], _Clock()), strict=True):
             bar.update()
             if isinstance(reading, UnreadableImage):
                 failed += 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +15,15 @@ import numpy as np
 
 from crnn_jax import ctc
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.data.examples import Preparation
+from crnn_jax.data.examples import BATCH_SIZE, Preparation
 from crnn_jax.data.images import check_array, read_image
 from crnn_jax.errors import UserError
 from crnn_jax.models.config import Architecture
 from crnn_jax.models.crnn import CRNN, geometry
 from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.rundir import RunDirectory
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Recognizer:
         self._variables = jax.device_put(variables)
         self._model = CRNN(architecture, alphabet.size)
 
-    def read(self, images: Iterable[str | Path | np.ndarray], *, batch_size: int = 64) -> list[Reading]:
+    def read(self, images: Iterable[str | Path | np.ndarray], *, batch_size: int = BATCH_SIZE) -> list[Reading]:
         """Reads pictures.
 
         Args:
@@ -111,16 +114,13 @@ class Recognizer:
         array = check_array(image) if isinstance(image, np.ndarray) else read_image(image)
         return self.preparation(array)
 
-    def read_prepared(self, images: Iterable[np.ndarray], *, batch_size: int = 64) -> Iterator[Reading]:
+    def read_prepared(self, images: Iterable[np.ndarray], *, batch_size: int = BATCH_SIZE) -> Iterator[Reading]:
         """Reads pictures that `prepare` gave, a batch at a time."""
-        batch: list[np.ndarray] = []
-        for image in images:
-            batch.append(image)
-            if len(batch) == batch_size:
-                yield from self._read_batch(batch, batch_size)
-                batch = []
-        if batch:
-            yield from self._read_batch(batch, batch_size)
+        # A last batch is filled up, so that nothing new is compiled for it; a single small one only to a power of two.
+        room = None
+        for batch in batched(images, batch_size):
+            room = room or min(batch_size, 1 << (len(batch) - 1).bit_length())
+            yield from self._read_batch(batch, room)
 
     def probabilities(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
         """The probabilities of a picture's columns, (T, K + 1), and the first and last pixel of each column."""
@@ -128,9 +128,7 @@ class Recognizer:
         probabilities = np.asarray(jax.nn.softmax(logits[0]))
         return probabilities, [(self._pixel(t), self._pixel(t + 1)) for t in range(len(probabilities))]
 
-    def _read_batch(self, images: Sequence[np.ndarray], size: int) -> Iterator[Reading]:
-        # Filled up to a power of two, so that few shapes are compiled.
-        room = min(size, 1 << (len(images) - 1).bit_length())
+    def _read_batch(self, images: Sequence[np.ndarray], room: int) -> Iterator[Reading]:
         stacked = np.zeros((room, *images[0].shape), np.uint8)
         stacked[: len(images)] = images
         read = jax.tree.map(np.asarray, self._greedy(stacked))
@@ -160,6 +158,13 @@ class Recognizer:
 
     def _greedy(self, images: np.ndarray) -> ctc.Greedy:
         return ctc.greedy(*self._logits(images))
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of ``size`` items, the last one perhaps shorter (`itertools.batched` came with Python 3.12)."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
 
 
 def load(name: str | Path) -> Recognizer:

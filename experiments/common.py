@@ -57,15 +57,18 @@ def _run(task: Task, recipes: Mapping[str, Config], argv: list[str]) -> int:
     from crnn_jax.training.loop import Interrupted
 
     log_to_stderr()
+    workdir = _WORKDIR.value or f"runs/{task.name}-{_RECIPE.value}"
     try:
         if argv[1:]:
             raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
         config = replace(recipes[_RECIPE.value], **{n: f.value for n, f in _OVERRIDES.items() if f.value is not None})
         _hint(config)
-        workdir = _WORKDIR.value or f"runs/{task.name}-{_RECIPE.value}"
         crnn_jax.train(task, config, workdir, resume=_RESUME.value == "auto")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder that went away
+        print(f"error: {error.filename or workdir}: {error.strerror or error}", file=sys.stderr)
         return 1
     except Interrupted as error:
         logger.info("%s", error)

@@ -55,6 +55,13 @@ def test_read_tsv(capsys, trained, folder):
     assert 0 < float(confidence) <= 1
 
 
+def test_timing_goes_to_stderr(capsys, trained, folder):
+    _, lines, err = run(capsys, "read", folder, "--model", trained, "--timing")
+    assert len(lines) == COUNT
+    assert f"{COUNT} pictures in" in err
+    assert "without the opening of files" in err
+
+
 def test_read_to_a_file(capsys, trained, folder, tmp_path):
     status, lines, _ = run(capsys, "read", folder, "--model", trained, "--out", tmp_path / "result.txt")
     assert (status, lines) == (0, [])

@@ -12,6 +12,7 @@ from crnn_jax.alphabet import Alphabet
 from crnn_jax.errors import UserError
 
 PADDING = -1  # stands for an index where a batch holds no example
+BATCH_SIZE = 64  # pictures read at a time, where nobody asks for another number
 ENDLESS = 2**40  # examples of a source that draws as many as one asks for
 
 

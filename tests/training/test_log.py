@@ -1,0 +1,31 @@
+import json
+
+import pytest
+
+from crnn_jax.training.log import MetricsFile, TensorBoard, duration, read_metrics
+
+
+def test_lines_past_the_checkpoint_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps({"step": step}) + "\n" for step in (4, 8, 12)) + '{"step": 16, "lo')
+    MetricsFile(path, after=8).write({"step": 12, "again": True})
+    assert read_metrics(path) == [{"step": 4}, {"step": 8}, {"step": 12, "again": True}]
+
+
+def test_no_file_holds_no_lines(tmp_path):
+    assert read_metrics(tmp_path / "none.jsonl") == []
+
+
+def test_tensorboard_gets_the_numbers(tmp_path):
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    writer = TensorBoard(tmp_path)
+    writer.write(7, {"loss": 0.5, "name": "text"})
+    writer.close()
+    (path,) = tmp_path.iterdir()
+    values = [(e.step, v.tag) for e in loader.EventFileLoader(str(path)).Load() for v in e.summary.value]
+    assert values == [(7, "loss")]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (750, "12 min"), (12_600, "3.5 h")])
+def test_durations_for_people(seconds, text):
+    assert duration(seconds) == text
