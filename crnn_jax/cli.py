@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from PIL import Image
 
 from crnn_jax import __version__, tasks
 from crnn_jax.data.examples import BATCH_SIZE
-from crnn_jax.data.folder import find_images, read_labels, write_labels
+from crnn_jax.data.folder import find_images, read_labels
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.errors import UserError
 from crnn_jax.training.log import progress_bar
@@ -37,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        return arguments.run(arguments)
+        status = arguments.run(arguments)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -45,7 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a full disk, a folder that can't be opened
+        print(f"error: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
         return 1
 
 
@@ -67,12 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("task", choices=sorted(tasks.TASKS))
     generate.add_argument("--count", type=_positive, required=True, help="of pictures")
     generate.add_argument("--out", type=Path, required=True, help="folder, new or empty: 0.png ... and labels.txt")
-    generate.add_argument("--seed", type=_natural, default=0)
+    generate.add_argument("--seed", type=_seed, default=0)
     generate.add_argument(
-        "--split",
-        choices=("train", "validation", "test"),
-        default="train",
-        help="test: by the task's judge, such as the unmodified captcha package",
+        "--judge",
+        action="store_true",
+        help="drawn by the task's judge, for the captcha the unmodified package, which has no seed",
     )
 
     evaluate = commands.add_parser("evaluate", help="read a folder with labels and say how well")
@@ -173,20 +178,21 @@ def _line(path: Path, reading: Reading, form: str) -> str:
 
 def _generate(arguments: argparse.Namespace) -> int:
     task = tasks.by_name(arguments.task)
-    source = task.source(arguments.split, arguments.seed)
+    source = task.source("test" if arguments.judge else "generate", arguments.seed)
     folder: Path = arguments.out
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is not an empty folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        texts = []
-        with progress_bar(arguments.count, unit="image", description="generate", leave=False) as bar:
+        with (
+            (folder / "labels.txt").open("w", encoding="utf-8") as labels,
+            progress_bar(arguments.count, unit="image", description="generate", leave=False) as bar,
+        ):
             for i in range(arguments.count):
                 example = source[i]
                 Image.fromarray(example.image).save(folder / f"{i}.png")
-                texts.append(example.text)
+                print(example.text, file=labels, flush=True)
                 bar.update()
-        write_labels(folder / "labels.txt", texts)
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
     return 0
@@ -281,8 +287,8 @@ def _positive(text: str) -> int:
     return value
 
 
-def _natural(text: str) -> int:
+def _seed(text: str) -> int:
     value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must be at least 0")
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError("must be from 0 to 2**32 - 1")
     return value

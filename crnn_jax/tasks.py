@@ -42,13 +42,18 @@ class Task:
 CAPTCHA_ALPHABET = Alphabet(string.digits + string.ascii_uppercase)
 CAPTCHA_LENGTH = 4
 CAPTCHA_WIDTH, CAPTCHA_HEIGHT = 170, 80
+_CAPTCHA_HARD = "0O"
 
 
-def captcha() -> Task:
+def captcha(emphasis: float = 0.0) -> Task:
     """Four characters of 0-9A-Z at 170x80 that look like those of the ``captcha`` package.
 
     We draw the pictures for training and validation, reproducibly; the package itself, unmodified, draws those of the
     test split, with chance of its own: only their texts depend on the seed.
+
+    Args:
+        emphasis: share of the characters in training that are 0 or O, besides those that chance brings: they are the
+            hardest to tell apart. Other splits have every character equally often.
     """
     from importlib.metadata import version
 
@@ -57,7 +62,7 @@ def captcha() -> Task:
         alphabet=CAPTCHA_ALPHABET,
         preparation=Preparation(CAPTCHA_HEIGHT, CAPTCHA_WIDTH),
         max_length=CAPTCHA_LENGTH,
-        source=_captcha_source,
+        source=functools.partial(_captcha_source, emphasis=emphasis),
         judge=f"the unmodified captcha package {version('captcha')}",
         exhibit=lambda: Example(np.asarray(_package_generator().generate_image("0O0O")), "0O0O"),
     )
@@ -69,13 +74,14 @@ class CaptchaSource:
 
     split: Split
     seed: int
+    emphasis: float = 0.0
 
     def __len__(self) -> int:
         return ENDLESS
 
     def __getitem__(self, index: int) -> Example:
         draws = Draws(self.seed, self.split, index)
-        text = _captcha_text(draws)
+        text = _captcha_text(draws, self.emphasis)
         return Example(captcha_drawing.draw(text, CAPTCHA_WIDTH, CAPTCHA_HEIGHT, draws), text)
 
 
@@ -93,12 +99,18 @@ class PackageCaptchaSource:
         return Example(np.asarray(_package_generator().generate_image(text)), text)
 
 
-def _captcha_source(split: Split, seed: int) -> Source:
-    return PackageCaptchaSource(seed) if split == "test" else CaptchaSource(split, seed)
+def _captcha_source(split: Split, seed: int, emphasis: float) -> Source:
+    if split == "test":
+        return PackageCaptchaSource(seed)
+    return CaptchaSource(split, seed, emphasis if split == "train" else 0.0)
 
 
-def _captcha_text(draws: Draws) -> str:
-    return "".join(draws.choice(CAPTCHA_ALPHABET.characters) for _ in range(CAPTCHA_LENGTH))
+def _captcha_text(draws: Draws, emphasis: float = 0.0) -> str:
+    def character() -> str:
+        hard = draws.uniform() < emphasis
+        return draws.choice(_CAPTCHA_HARD if hard else CAPTCHA_ALPHABET.characters)
+
+    return "".join(character() for _ in range(CAPTCHA_LENGTH))
 
 
 @functools.cache

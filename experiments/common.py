@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from absl import app, flags
 
 import crnn_jax
-from crnn_jax.errors import UserError
+from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.models.config import BACKBONES, RECURRENCES
 from crnn_jax.tasks import Task
 from crnn_jax.training.config import BATCH_NORMS, DTYPES, SCHEDULES, Config
@@ -48,22 +48,28 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
 }
 
 
-def main(task: Task, recipes: Mapping[str, Config]) -> None:
+@dataclass(frozen=True)
+class Recipe:
+    """What to learn, and how."""
+
+    task: Task
+    config: Config
+
+
+def main(recipes: Mapping[str, Recipe]) -> None:
     """Parses the flags, trains, and exits: 0, 1 with one line for what the user can mend, or 130 when interrupted."""
-    app.run(lambda argv: sys.exit(_run(task, recipes, argv)))
+    app.run(lambda argv: sys.exit(_run(recipes[_RECIPE.value], argv)))
 
 
-def _run(task: Task, recipes: Mapping[str, Config], argv: list[str]) -> int:
-    from crnn_jax.training.loop import Interrupted
-
+def _run(recipe: Recipe, argv: list[str]) -> int:
     log_to_stderr()
-    workdir = _WORKDIR.value or f"runs/{task.name}-{_RECIPE.value}"
+    workdir = _WORKDIR.value or f"runs/{recipe.task.name}-{_RECIPE.value}"
     try:
         if argv[1:]:
             raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
-        config = replace(recipes[_RECIPE.value], **{n: f.value for n, f in _OVERRIDES.items() if f.value is not None})
+        config = replace(recipe.config, **{n: f.value for n, f in _OVERRIDES.items() if f.value is not None})
         _hint(config)
-        crnn_jax.train(task, config, workdir, resume=_RESUME.value == "auto")
+        crnn_jax.train(recipe.task, config, workdir, resume=_RESUME.value == "auto")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -77,6 +77,13 @@ class Bars:
         return Example(image, text)
 
 
+class Blank(Bars):
+    """Pictures that hold nothing: a network learns to read nothing but blanks."""
+
+    def __getitem__(self, index):
+        return super().__getitem__(index)._replace(text="")
+
+
 class Interrupting(Bars):
     """Sends this process a signal while an example is drawn."""
 

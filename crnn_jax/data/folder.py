@@ -69,11 +69,6 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
     return found
 
 
-def write_labels(path: Path, lines: Iterable[str]) -> None:
-    """Writes a ``labels.txt``."""
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
 def _by_number(path: Path) -> tuple[bool, int, str]:
     return (False, int(path.stem), path.name) if path.stem.isdecimal() else (True, 0, path.name)
 

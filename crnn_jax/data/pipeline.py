@@ -9,6 +9,7 @@ import numpy as np
 
 from crnn_jax.data.examples import ENDLESS, PADDING, Batch
 from crnn_jax.data.workers import BatchWorkers
+from crnn_jax.drawing.random import Split
 
 
 def training_batches(
@@ -40,23 +41,30 @@ def training_batches(
     share = batch_size // hosts
 
     def make(indices: np.ndarray) -> Batch:
-        return workers(indices[host * share : (host + 1) * share], host * share)
+        return workers("train", indices[host * share : (host + 1) * share], host * share)
 
     batches = numbers.batch(batch_size, drop_remainder=True).map(make)
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=ahead, prefetch_buffer_size=ahead)))
 
 
 def evaluation_batches(
-    workers: BatchWorkers, examples: int, batch_size: int, *, host: int = 0, hosts: int = 1, ahead: int = 4
+    workers: BatchWorkers,
+    split: Split,
+    examples: int,
+    batch_size: int,
+    *,
+    host: int = 0,
+    hosts: int = 1,
+    ahead: int = 4,
 ) -> Iterator[Batch]:
-    """The first ``examples`` examples, each once; the last batch is filled up with empty places (weight 0)."""
+    """The first ``examples`` examples of a split, each once; the last batch is filled up with empty places (weight 0)."""
     count = -(-examples // batch_size)
     share = batch_size // hosts
 
     def make(number: int) -> Batch:
         first = number * batch_size + host * share
         indices = np.arange(first, first + share)
-        return workers(np.where(indices < examples, indices, PADDING), host * share)
+        return workers(split, np.where(indices < examples, indices, PADDING), host * share)
 
     batches = grain.MapDataset.range(count).map(make)
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=ahead, prefetch_buffer_size=ahead)))

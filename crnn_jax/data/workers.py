@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -14,6 +15,7 @@ from types import TracebackType
 import numpy as np
 
 from crnn_jax.data.examples import Batch, BatchMaker
+from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
 
 
@@ -24,27 +26,33 @@ class BatchWorkers:
     doesn't depend on how many there are.
 
     Args:
-        make: turns example numbers into a batch.
+        makers: turn example numbers into batches, one for each split.
         count: of processes; 0 for none.
     """
 
-    def __init__(self, make: BatchMaker, count: int) -> None:
-        self._make = make
+    def __init__(self, makers: Mapping[Split, BatchMaker], count: int) -> None:
+        self._makers = dict(makers)
         self._pool: ProcessPoolExecutor | None = None
         if count:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(make,))
+            self._pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(self._makers,))
+            # Ctrl-C reaches the whole process group; the main process saves and then ends its workers. They inherit the
+            # mask, and each of these calls starts one of them.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            for _ in range(count):
+                self._pool.submit(os.getpid)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def __call__(self, indices: np.ndarray, first_position: int = 0) -> Batch:
-        """The batch of some example numbers; may be called from several threads.
+    def __call__(self, split: Split, indices: np.ndarray, first_position: int = 0) -> Batch:
+        """The batch of some example numbers of a split; may be called from several threads.
 
         Raises:
             UserError: of the maker, or a worker process died.
         """
         if self._pool is None:
-            return self._make(indices, first_position)
+            return self._makers[split](indices, first_position)
         try:
-            return self._pool.submit(_work, indices, first_position).result()
+            return self._pool.submit(_work, split, indices, first_position).result()
         except BrokenProcessPool:
             raise UserError(
                 "a data worker process died: out of memory? or, in a script of your own, no `if __name__ == '__main__':`"
@@ -60,13 +68,11 @@ class BatchWorkers:
 
 
 # A worker process has one task for all its life: it is handed over once, not with each batch.
-_make_in_worker: list[BatchMaker] = []
+_makers_in_worker: dict[Split, BatchMaker] = {}
 
 
-def _start(make: BatchMaker) -> None:
-    _make_in_worker.append(make)
-    # Ctrl-C reaches the whole process group; the main process saves and then ends its workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _start(makers: Mapping[Split, BatchMaker]) -> None:
+    _makers_in_worker.update(makers)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -78,5 +84,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(indices: np.ndarray, first_position: int) -> Batch:
-    return _make_in_worker[0](indices, first_position)
+def _work(split: Split, indices: np.ndarray, first_position: int) -> Batch:
+    return _makers_in_worker[split](indices, first_position)

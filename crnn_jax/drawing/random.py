@@ -7,8 +7,9 @@ from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "generate"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+_SPLIT_ROOM = 8  # keys a seed: more splits than there are now, so that a new one would change no picture
 
 T = TypeVar("T")
 
@@ -22,14 +23,14 @@ class Draws:
 
     Args:
         seed: any non-negative integer below 2**60.
-        split: training, validation and test never share a stream.
+        split: training, validation, test and what users generate never share a stream.
         index: number of the example, from 0.
     """
 
     _BLOCK = 256
 
     def __init__(self, seed: int, split: Split, index: int) -> None:
-        key = np.array([seed * len(SPLITS) + SPLITS.index(split), index], dtype=np.uint64)
+        key = np.array([seed * _SPLIT_ROOM + SPLITS.index(split), index], dtype=np.uint64)
         self._generator = np.random.Generator(np.random.Philox(key=key))
         self._block: list[float] = []
         self._position = 0

@@ -9,7 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-Initialization = Literal["he_uniform", "he_normal"]
+from crnn_jax.models.config import Initialization
+
 Padding = Literal["VALID", "SAME"]
 Number = TypeVar("Number", int, jax.Array)
 

@@ -10,8 +10,10 @@ from crnn_jax.errors import UserError
 
 Backbone = Literal["vgg222", "light"]
 Recurrence = Literal["gru", "none"]
+Initialization = Literal["he_uniform", "he_normal", "lecun_normal"]
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
 RECURRENCES: tuple[Recurrence, ...] = get_args(Recurrence)
+INITIALIZATIONS: tuple[Initialization, ...] = get_args(Initialization)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Architecture:
         dropout: share of features dropped after the dense layer and before the classifier.
         dropout_dense: whether the first of these two is there.
         initialization: of convolutions and the dense layer.
+        rnn_initialization: of what the recurrent layers make of their input.
         momentum: of BatchNorm's running statistics.
         epsilon: BatchNorm's.
         drop_columns: columns at the left that are read by the recurrent layers but give no output.
@@ -38,13 +41,15 @@ class Architecture:
     hidden: int = 128
     dropout: float = 0.0
     dropout_dense: bool = True
-    initialization: Literal["he_uniform", "he_normal"] = "he_uniform"
+    initialization: Initialization = "he_uniform"
+    rnn_initialization: Initialization = "lecun_normal"
     momentum: float = 0.9
     epsilon: float = 1e-3
     drop_columns: int = 0
 
     def __post_init__(self) -> None:
-        check_choices(self, {"backbone": BACKBONES, "rnn": RECURRENCES})
+        initializations = dict.fromkeys(("initialization", "rnn_initialization"), INITIALIZATIONS)
+        check_choices(self, {"backbone": BACKBONES, "rnn": RECURRENCES, **initializations})
         if self.hidden < 1:
             raise UserError(f"hidden must be at least 1, not {self.hidden}")
         if not 0 <= self.dropout < 1:

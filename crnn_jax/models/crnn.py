@@ -69,8 +69,8 @@ class CRNN(nn.Module):
             x = dropout(x, a.dropout, first_keys)
         lengths = jnp.minimum(geometry(a).columns(widths), columns)
         if a.rnn == "gru":
-            x = BidirectionalGRU(a.hidden, merge="sum")(x, lengths)
-            x = BidirectionalGRU(a.hidden, merge="concat")(x, lengths)
+            x = BidirectionalGRU(a.hidden, merge="sum", initialization=a.rnn_initialization)(x, lengths)
+            x = BidirectionalGRU(a.hidden, merge="concat", initialization=a.rnn_initialization)(x, lengths)
         x = dropout(x, a.dropout, second_keys)
         logits = nn.Dense(self.classes, dtype=self.dtype, name="classifier")(x).astype(jnp.float32)
         return logits[:, a.drop_columns :], jnp.maximum(lengths - a.drop_columns, 0)

@@ -8,6 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from crnn_jax.models.config import Initialization
+
 Merge = Literal["sum", "concat"]
 
 
@@ -29,10 +31,12 @@ class BidirectionalGRU(nn.Module):
         features: size of the state of each direction, H.
         merge: ``sum`` adds the two directions, ``concat`` puts them side by side. Both are aligned in time (Keras's
             ``go_backwards`` leaves the second one reversed).
+        initialization: of the kernels that the input is multiplied with; those of the state are orthogonal.
     """
 
     features: int
     merge: Merge = "concat"
+    initialization: Initialization = "lecun_normal"
 
     @nn.compact
     def __call__(self, columns: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -48,7 +52,9 @@ class BidirectionalGRU(nn.Module):
         batch, time, depth = columns.shape
         size = self.features
         dtype = columns.dtype
-        input_kernel = self.param("input_kernel", _per_gate(nn.initializers.lecun_normal()), (2, depth, 3 * size))
+        input_kernel = self.param(
+            "input_kernel", _per_gate(getattr(nn.initializers, self.initialization)()), (2, depth, 3 * size)
+        )
         input_bias = self.param("input_bias", nn.initializers.zeros, (2, 3 * size))
         recurrent_kernel = self.param("recurrent_kernel", _per_gate(nn.initializers.orthogonal()), (2, size, 3 * size))
         recurrent_bias = self.param("recurrent_bias", nn.initializers.zeros, (2, size))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,9 @@ class Progress:
 class Checkpoints:
     """The checkpoints of a run: the newest and the best (by ``val_loss``) are kept.
 
+    A step can be saved twice, before and after its validation, and the second must not write over the first. So checkpoints
+    are numbered: step s has the numbers 2 s and, once it is validated, 2 s + 1.
+
     Args:
         directory: of the checkpoints.
         writable: False for reading only, which changes nothing on disk.
@@ -66,14 +68,19 @@ class Checkpoints:
 
     @property
     def newest(self) -> int | None:
-        """Step of the newest checkpoint."""
+        """Number of the newest checkpoint."""
         return self._manager.latest_step()
 
     @property
     def best(self) -> int | None:
-        """Step of the one with the least ``val_loss``; of the newest where none was validated."""
+        """Number of the one with the least ``val_loss``; of the newest where none was validated."""
         best = self._manager.best_step()
         return self.newest if best is None else best
+
+    @staticmethod
+    def step(number: int) -> int:
+        """The step that a checkpoint was saved at."""
+        return number // 2
 
     def save(
         self, step: int, state: TrainState, progress: Progress, description: dict[str, Any], metrics: dict[str, float] | None
@@ -90,6 +97,9 @@ class Checkpoints:
         Raises:
             UserError: the disk is full or not writable; what was saved before is still there.
         """
+        number = 2 * step + (metrics is not None)
+        if number in self._manager.all_steps():
+            return
         items = ocp.args.Composite(
             weights=ocp.args.StandardSave({"params": state.params, "batch_stats": state.batch_stats}),
             optimizer=ocp.args.StandardSave({"step": state.step, "opt_state": state.opt_state}),
@@ -97,17 +107,17 @@ class Checkpoints:
             description=ocp.args.JsonSave({"format": FORMAT, **description, "metrics": metrics or {}}),
         )
         try:
-            if step in self._manager.all_steps():  # saved before its validation
-                self._manager.delete(step)
-            self._manager.save(step, args=items, metrics=metrics, force=True)
+            self._manager.save(number, args=items, metrics=metrics, force=True)
         except (OSError, ValueError) as error:
             if isinstance(error, ValueError) and not _is_storage_error(error):
                 raise
             reason = " ".join(str(error).split())[:200]
-            raise UserError(f"checkpoint {step} could not be saved (disk full or not writable?): {reason}") from None
+            raise UserError(
+                f"the checkpoint of step {step} could not be saved (disk full or not writable?): {reason}"
+            ) from None
 
-    def restore(self, step: int, like: TrainState) -> tuple[TrainState, Progress]:
-        """The state and progress saved at a step, as numpy arrays in the structure of another state.
+    def restore(self, number: int, like: TrainState) -> tuple[TrainState, Progress]:
+        """The state and progress of a checkpoint, as numpy arrays in the structure of another state.
 
         Raises:
             UserError: the checkpoint is of another network, or damaged.
@@ -115,7 +125,7 @@ class Checkpoints:
         target = jax.tree.map(np.asarray, like)
         try:
             items = self._manager.restore(
-                step,
+                number,
                 args=ocp.args.Composite(
                     weights=ocp.args.StandardRestore({"params": target.params, "batch_stats": target.batch_stats}),
                     optimizer=ocp.args.StandardRestore({"step": target.step, "opt_state": target.opt_state}),
@@ -123,32 +133,32 @@ class Checkpoints:
                 ),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"checkpoint {step} can't be restored: {_one_line(error)}") from None
+            raise UserError(f"checkpoint {number} can't be restored: {_one_line(error)}") from None
         weights, optimizer = items["weights"], items["optimizer"]
         state = TrainState(optimizer["step"], weights["params"], weights["batch_stats"], optimizer["opt_state"])
         return state, Progress(**items["progress"])
 
-    def describe(self, step: int) -> dict[str, Any]:
-        """The description saved at a step.
+    def describe(self, number: int) -> dict[str, Any]:
+        """The description in a checkpoint.
 
         Raises:
             UserError: it is damaged, or of a newer version of this library.
         """
         try:
-            items = self._manager.restore(step, args=ocp.args.Composite(description=ocp.args.JsonRestore()))
+            items = self._manager.restore(number, args=ocp.args.Composite(description=ocp.args.JsonRestore()))
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"checkpoint {step} can't be read: {_one_line(error)}") from None
+            raise UserError(f"checkpoint {number} can't be read: {_one_line(error)}") from None
         description = items["description"]
         if description.get("format") != FORMAT:
-            raise UserError(f"checkpoint {step} has format {description.get('format')}, this version reads format {FORMAT}")
+            raise UserError(f"checkpoint {number} has format {description.get('format')}, this version reads format {FORMAT}")
         return description
 
-    def weights(self, step: int) -> dict[str, Any]:
-        """The network's variables saved at a step, numpy arrays under ``params`` and ``batch_stats``."""
+    def weights(self, number: int) -> dict[str, Any]:
+        """The network's variables in a checkpoint, numpy arrays under ``params`` and ``batch_stats``."""
         try:
-            items = self._manager.restore(step, args=ocp.args.Composite(weights=ocp.args.StandardRestore()))
+            items = self._manager.restore(number, args=ocp.args.Composite(weights=ocp.args.StandardRestore()))
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"checkpoint {step} can't be read: {_one_line(error)}") from None
+            raise UserError(f"checkpoint {number} can't be read: {_one_line(error)}") from None
         return jax.tree.map(np.asarray, items["weights"])
 
     def close(self) -> None:
@@ -168,10 +178,3 @@ def _is_storage_error(error: ValueError) -> bool:
     # tensorstore reports a failed write as a ValueError that quotes the system's message.
     text = str(error)
     return any(word in text for word in ("No space left", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "Permission denied"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file that is either whole or not there."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -64,6 +64,8 @@ class Config(Architecture):
         check_choices(self, {"lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS})
         if not self.learning_rate > 0:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise UserError(f"clip_norm must be above 0, not {self.clip_norm}")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 2**32 - 1, not {self.seed}")
         if self.workers is not None and self.workers < 0:

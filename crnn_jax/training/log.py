@@ -42,13 +42,26 @@ class MetricsFile:
 
     def __init__(self, path: Path, after: int) -> None:
         self._path = path
-        lines = [row for row in read_metrics(path) if row["step"] <= after]
-        path.write_text("".join(json.dumps(row) + "\n" for row in lines), encoding="utf-8")
+        kept = "".join(json.dumps(row) + "\n" for row in read_metrics(path) if row["step"] <= after)
+        if not path.exists() or path.read_text(encoding="utf-8") != kept:
+            write_whole(path, kept)
 
     def write(self, row: dict[str, Any]) -> None:
         """Appends a line."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file that is either whole or as it was before."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file that is either whole or as it was before."""
+    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -21,16 +21,16 @@ from crnn_jax.data.examples import BatchMaker
 from crnn_jax.data.pipeline import evaluation_batches, training_batches
 from crnn_jax.data.workers import BatchWorkers
 from crnn_jax.drawing.random import Split
-from crnn_jax.errors import UserError
+from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.metrics import wilson_interval
 from crnn_jax.models.crnn import CRNN, output_columns
 from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import Task
 from crnn_jax.training import steps
-from crnn_jax.training.checkpoint import Checkpoints, Progress, write_json
+from crnn_jax.training.checkpoint import Checkpoints, Progress
 from crnn_jax.training.config import Config
 from crnn_jax.training.evaluation import Evaluation, evaluate
-from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, read_metrics
+from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, read_metrics, write_json
 from crnn_jax.training.rundir import RunDirectory, describe
 from crnn_jax.training.schedules import make_optimizer, make_schedule
 from crnn_jax.training.state import create_state, parameter_count
@@ -38,10 +38,6 @@ from crnn_jax.training.state import create_state, parameter_count
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
 _BLANK_STEPS = 50  # steps with nothing but blanks until the log explains it
-
-
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM came and the state was saved: the same call goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -196,23 +192,30 @@ class _Run:
         state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width)
         self._parameters = parameter_count(state.params)
 
-        workers = stack.enter_context(BatchWorkers(self._maker("train"), config.worker_count))
-        examples = len(task.source("train", config.seed))
+        splits: tuple[Split, ...] = ("train", "validation", "test")
+        makers = {split: self._maker(split) for split in splits}
+        self._workers = stack.enter_context(BatchWorkers(makers, config.worker_count))
         self._batches = training_batches(
-            workers, examples, config.batch_size, seed=config.seed, ahead=2 * max(1, config.worker_count)
+            self._workers,
+            len(makers["train"].source),
+            config.batch_size,
+            seed=config.seed,
+            ahead=2 * max(1, config.worker_count),
         )
 
         self._step, self._epoch, self._clock = 0, _EpochSums(), _Clock()
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
+        self._steps_here, self._blank_steps = 0, 0
         self._saved = time.monotonic()
         if (newest := self._checkpoints.newest) is not None:
             state, progress = self._checkpoints.restore(newest, state)
-            self._step, self._epoch = newest, _EpochSums(**progress.sums)
+            self._step, self._epoch = self._checkpoints.step(newest), _EpochSums(**progress.sums)
             self._clock = _Clock(progress.seconds, progress.images)
             self._batches.set_state(progress.data)
-            logger.info("going on from step %d of %d in %s", newest, config.total_steps, directory.path)
+            logger.info("going on from step %d of %d in %s", self._step, config.total_steps, directory.path)
         self._state = steps.replicate(state, devices)
-        self._metrics = MetricsFile(directory.metrics, after=self._step)
+        # The row of a step is written before its validated checkpoint.
+        self._metrics = MetricsFile(directory.metrics, after=self._step - bool(self._epoch.steps))
 
     def train(self) -> None:
         """Epoch by epoch: trains, validates, logs, saves."""
@@ -246,16 +249,16 @@ class _Run:
     def _train_epoch(self, bar: tqdm) -> None:
         """Takes the steps that the epoch lacks."""
         self._clock.pause()
-        first = self._step
         for _ in range(self._config.steps_per_epoch - self._epoch.steps):
-            batch = steps.shard(next(self._batches), len(self._devices))
+            with self._minding_signals():
+                batch = steps.shard(next(self._batches), len(self._devices))
             self._state, metrics = self._train_step(self._state, batch, self._key)
             self._step += 1
             # A step's metrics are fetched when the next one is under way, so that the device never waits for the host.
             self._collect()
             self._pending = self._step, metrics
             self._clock.lap(self._config.batch_size)
-            self._tell(bar, self._step - first)
+            self._tell(bar)
             if self._stop.is_set():
                 self._interrupt()
             if time.monotonic() - self._saved > _SAVE_SECONDS:
@@ -263,14 +266,13 @@ class _Run:
                 self._clock.pause()
         self._collect()
 
-    def _tell(self, bar: tqdm, done: int) -> None:
+    def _tell(self, bar: tqdm) -> None:
         bar.set_postfix_str(f"loss {self._epoch.mean_loss:.3f}, {self._clock.rate:.0f} images/s", refresh=False)
         bar.update()
-        if done == _ESTIMATE_STEPS:
+        self._steps_here += 1
+        if self._steps_here == _ESTIMATE_STEPS:
             left = (self._config.total_steps - self._step) * self._config.batch_size / self._clock.rate
             logger.info("%.0f images/s: about %s of training to go", self._clock.rate, duration(left))
-        if done == _BLANK_STEPS and self._epoch.characters == 0:
-            logger.info("nothing but blanks is read so far: that is normal at first, characters appear later")
 
     def _collect(self) -> None:
         """Adds the metrics of the step before, and stops where they are no numbers."""
@@ -279,16 +281,22 @@ class _Run:
         step, arrays = self._pending
         self._pending = None
         metrics = {name: float(value) for name, value in steps.unreplicate(arrays).items()}
-        if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["gradient_norm"])):
-            raise UserError(
-                f"the loss or its gradient is not a number at step {step}: try a smaller --learning_rate or --clip_norm;"
-                f" the last checkpoint, of step {self._checkpoints.newest}, is kept in {self._directory.checkpoints}"
-            )
+        self._check_finite(step, metrics["loss"], metrics["gradient_norm"])
         self._epoch = self._epoch.add(metrics)
+        self._blank_steps = 0 if metrics["characters"] else self._blank_steps + 1
+        if self._blank_steps == _BLANK_STEPS:
+            logger.info("nothing but blanks is read so far: that is normal at first, characters appear later")
+
+    def _check_finite(self, step: int, *values: float) -> None:
+        if not all(map(math.isfinite, values)):
+            newest = self._checkpoints.newest
+            kept = "nothing was saved before" if newest is None else f"the checkpoint of step {newest // 2} is kept"
+            raise UserError(f"the loss is not a number at step {step}: try a smaller --learning_rate or --clip_norm; {kept}")
 
     def _end_epoch(self) -> None:
         config = self._config
         evaluation = self._evaluate("validation", config.validation_examples)
+        self._check_finite(self._step, evaluation.loss)
         row = {
             "step": self._step,
             "epoch": self._step // config.steps_per_epoch,
@@ -309,10 +317,8 @@ class _Run:
             100 * row["cer"],
             self._clock.rate,
         )
-        if not self._epoch.characters:
-            logger.info(
-                "still nothing but blanks is read: normal in the first epochs; if it lasts, try another --learning_rate"
-            )
+        if self._blank_steps >= _BLANK_STEPS:
+            logger.info("still nothing but blanks is read: if that lasts for many epochs, try another --learning_rate")
         if self._epoch.infeasible:
             logger.warning("%d labels are too long for their columns and were left out", int(self._epoch.infeasible))
         self._epoch = _EpochSums()
@@ -329,6 +335,16 @@ class _Run:
         self._checkpoints.save(self._step, steps.unreplicate(self._state), progress, description, metrics)
         self._saved = time.monotonic()
 
+    @contextmanager
+    def _minding_signals(self) -> Iterator[None]:
+        """A signal to all of a process group ends the workers too, which must not look like a fault of theirs."""
+        try:
+            yield
+        except UserError:
+            if self._stop.is_set():
+                self._interrupt()
+            raise
+
     def _interrupt(self) -> NoReturn:
         if not self._finished:
             self._save(None)
@@ -340,14 +356,19 @@ class _Run:
         assert best is not None  # training ends with a save
         weights = steps.replicate(self._checkpoints.weights(best), self._devices)
         self._state = self._state.replace(**weights)
-        logger.info("judging the weights of step %d on %d pictures by %s", best, self._config.eval_examples, self._task.judge)
+        logger.info(
+            "judging the weights of step %d on %d pictures by %s",
+            self._checkpoints.step(best),
+            self._config.eval_examples,
+            self._task.judge,
+        )
         evaluation = self._evaluate("test", self._config.eval_examples)
         score = evaluation.score
         report = Report(
             **score.summary(),  # type: ignore[arg-type]
             interval=wilson_interval(score.exact, score.examples),
             judge=self._task.judge,
-            step=best,
+            step=self._checkpoints.step(best),
             parameters=self._parameters,
             train_images=self._step * self._config.batch_size,
             train_seconds=round(self._clock.seconds, 1),
@@ -376,12 +397,8 @@ class _Run:
         plots.columns(picture, *model.probabilities(picture), self._task.alphabet, folder / "columns.png")
 
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
-        size = max(len(self._devices), self._config.batch_size)
-        with (
-            BatchWorkers(self._maker(split), self._config.worker_count) as workers,
-            progress_bar(examples, unit="image", description=split, leave=False) as bar,
-        ):
-            batches = evaluation_batches(workers, examples, size)
+        with self._minding_signals(), progress_bar(examples, unit="image", description=split, leave=False) as bar:
+            batches = evaluation_batches(self._workers, split, examples, self._config.batch_size)
 
             def after_batch(count: int) -> None:
                 bar.update(count)

@@ -9,9 +9,8 @@ from typing import Any
 
 from crnn_jax.errors import UserError
 from crnn_jax.tasks import Task
-from crnn_jax.training.checkpoint import write_json
 from crnn_jax.training.config import Config
-from crnn_jax.training.log import logger
+from crnn_jax.training.log import logger, write_json
 
 # What may change when a run goes on: it changes neither the network nor the order of its examples.
 _CHANGEABLE = frozenset(

@@ -27,8 +27,9 @@ def make_train_step(
     """A step of gradient descent, the batch spread over the devices.
 
     The step takes a replicated state, a batch from `shard` and a random key, the same in every step; it gives the new state
-    and sums over the whole batch, () float32 on each device: ``loss``, ``examples`` (those that count), ``infeasible`` (labels
-    that don't fit their columns), ``characters`` (columns whose best id isn't the blank) and, no sum, ``gradient_norm``.
+    and sums over the whole batch, () float32 on each device: ``loss``, ``examples`` (those that count), ``infeasible``
+    (labels that don't fit their columns), ``characters`` (examples in which anything but blanks is read) and, no sum,
+    ``gradient_norm``.
 
     Args:
         model: its ``axis_name`` is `AXIS` or None.
@@ -55,7 +56,7 @@ def make_train_step(
                 "loss": jnp.sum(losses * batch["weights"]),
                 "examples": jnp.sum(batch["weights"] * feasible),
                 "infeasible": jnp.sum(batch["weights"] * ~feasible),
-                "characters": jnp.sum(jnp.argmax(logits, axis=-1) != logits.shape[-1] - 1, dtype=jnp.float32),
+                "characters": jnp.sum(jnp.any(jnp.argmax(logits, axis=-1) != logits.shape[-1] - 1, axis=1) * batch["weights"]),
             }
             return sums["loss"], (sums, updates["batch_stats"])
 

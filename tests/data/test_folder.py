@@ -1,6 +1,6 @@
 import pytest
 
-from crnn_jax.data.folder import find_images, read_labels, write_labels
+from crnn_jax.data.folder import find_images, read_labels
 from crnn_jax.errors import UserError
 
 
@@ -58,12 +58,6 @@ def test_missing_folder_and_missing_labels(tmp_path):
         read_labels(tmp_path / "none")
     with pytest.raises(UserError, match=r"holds no labels\.txt"):
         read_labels(tmp_path)
-
-
-def test_written_labels_are_read_again(tmp_path):
-    folder(tmp_path, "")
-    write_labels(tmp_path / "labels.txt", ["AB", "CD"])
-    assert [label.text for label in read_labels(tmp_path)] == ["AB", "CD"]
 
 
 def test_images_of_a_folder_come_by_number(tmp_path):

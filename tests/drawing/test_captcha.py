@@ -1,12 +1,12 @@
 """The unmodified package is the judge: fed with our random numbers it must draw our pictures."""
 
-import captcha.image
+import captcha.image as package
 import numpy as np
 import pytest
 
 from crnn_jax.drawing.captcha import draw
 from crnn_jax.drawing.random import Draws
-from crnn_jax.tasks import CaptchaSource, PackageCaptchaSource
+from crnn_jax.tasks import CaptchaSource, PackageCaptchaSource, captcha
 
 
 class Secrets:
@@ -28,9 +28,9 @@ class Secrets:
 @pytest.mark.parametrize(("width", "height"), [(170, 80), (160, 60), (90, 50)])
 @pytest.mark.parametrize("text", ["0O0O", "W1LI", "A", "QUEUE7"])
 def test_same_numbers_give_the_package_s_picture_byte_for_byte(monkeypatch, text, width, height):
-    generator = captcha.image.ImageCaptcha(width, height)
+    generator = package.ImageCaptcha(width, height)
     for index in range(10):
-        monkeypatch.setattr(captcha.image, "secrets", Secrets(Draws(1, "train", index)))
+        monkeypatch.setattr(package, "secrets", Secrets(Draws(1, "train", index)))
         theirs = np.asarray(generator.generate_image(text))
         np.testing.assert_array_equal(draw(text, width, height, Draws(1, "train", index)), theirs)
 
@@ -62,18 +62,27 @@ def test_example_is_a_function_of_seed_split_and_index():
     assert first[0].image.shape == (80, 170, 3)
 
 
+def counts_of(source, examples):
+    texts = "".join(source[i].text for i in range(examples))
+    return np.array([texts.count(c) for c in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"])
+
+
 def test_texts_use_the_whole_alphabet_evenly():
-    texts = "".join(PackageCaptchaSource(0)[i].text for i in range(2)) + "".join(
-        CaptchaSource("train", 0)[i].text for i in range(500)
-    )
-    counts = np.array([texts.count(c) for c in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"])
-    assert counts.sum() == len(texts) == 2008
-    expected = len(texts) / 36
+    counts = counts_of(captcha().source("train", 0), 500)
+    expected = 2000 / 36
+    assert counts.sum() == 2000
     assert np.sum((counts - expected) ** 2 / expected) < 70  # chi-squared, 35 degrees of freedom, p = 0.0004
+
+
+def test_emphasis_is_for_training_only():
+    task = captcha(emphasis=0.5)
+    train, validation = (counts_of(task.source(split, 0), 200)[[0, 24]] for split in ("train", "validation"))
+    assert np.all(train > 0.2 * 800)
+    assert np.all(validation < 0.1 * 800)
 
 
 def test_pinned_picture():
     """The same on every machine, as far as Pillow and FreeType draw the same."""
     image, text = CaptchaSource("train", 0)[0]
-    assert text == "084K"
-    assert float(image.mean()) == pytest.approx(229.2422, abs=0.01)
+    assert text == "8K9Z"
+    assert float(image.mean()) == pytest.approx(229.8908, abs=0.01)

@@ -8,14 +8,16 @@ from functools import partial
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
-from sources import Failing, Interrupting, bars_task
+from sources import Blank, Failing, Interrupting, bars_task
 
 import crnn_jax
 from crnn_jax import Config, UserError
+from crnn_jax.errors import Interrupted
 from crnn_jax.training import loop
 from crnn_jax.training.checkpoint import Checkpoints
-from crnn_jax.training.loop import Interrupted, train
+from crnn_jax.training.loop import train
 
 TINY = Config(
     backbone="light",
@@ -39,12 +41,18 @@ def run(workdir, task=None, config=TINY, **options):
 def state_of(workdir):
     """Everything that a checkpoint holds, but for the time that it took."""
     checkpoints = Checkpoints(workdir / "checkpoints", writable=False)
-    step = checkpoints.newest
-    items = [checkpoints.weights(step)]
-    progress = json.loads((workdir / "checkpoints" / str(step) / "progress" / "metadata").read_text())
-    description = checkpoints.describe(step)
+    newest = checkpoints.newest
+    optimizer = ocp.StandardCheckpointer().restore(workdir / "checkpoints" / str(newest) / "optimizer")
+    items = [checkpoints.weights(newest), optimizer]
+    progress = json.loads((workdir / "checkpoints" / str(newest) / "progress" / "metadata").read_text())
+    description = checkpoints.describe(newest)
     checkpoints.close()
-    return step, items, progress["data"], description["metrics"]
+    return checkpoints.step(newest), items, progress["data"], description["metrics"]
+
+
+def newest_step(workdir):
+    newest = Checkpoints(workdir / "checkpoints", writable=False).newest
+    return Checkpoints.step(newest)
 
 
 def metrics_of(workdir):
@@ -57,6 +65,10 @@ def assert_same_run(first, second):
     assert (a[0], a[2], a[3]) == (b[0], b[2], b[3])
     jax.tree.map(np.testing.assert_array_equal, a[1], b[1])
     assert metrics_of(first) == metrics_of(second)
+
+
+def full_disk(*args, **kwargs):
+    raise OSError(28, os.strerror(28))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +104,7 @@ def test_killed_and_resumed_run_equals_an_unbroken_one_bit_for_bit(unbroken, tmp
     monkeypatch.setattr(loop, "_SAVE_SECONDS", 0)  # saves after each step
     with pytest.raises(RuntimeError, match="as if killed"):
         run(tmp_path, bars_task(partial(Failing, index=step * TINY.batch_size + 3)))
-    assert 0 < Checkpoints(tmp_path / "checkpoints", writable=False).newest < 8
+    assert 0 < newest_step(tmp_path) < 8
     run(tmp_path)
     assert_same_run(unbroken[0], tmp_path)
 
@@ -103,7 +115,7 @@ def test_signal_saves_and_the_run_goes_on(unbroken, tmp_path, number):
     with pytest.raises(Interrupted, match="the same command goes on"):
         run(tmp_path, bars_task(partial(Interrupting, index=5 * TINY.batch_size, number=number)))
     assert signal.getsignal(number) is before
-    assert Checkpoints(tmp_path / "checkpoints", writable=False).newest in range(1, 8)
+    assert newest_step(tmp_path) in range(1, 8)
     run(tmp_path)
     assert_same_run(unbroken[0], tmp_path)
 
@@ -115,8 +127,23 @@ def test_signal_in_the_validation_saves_and_validates_again(unbroken, tmp_path):
 
     with pytest.raises(Interrupted):
         run(tmp_path, bars_task(source))
-    assert Checkpoints(tmp_path / "checkpoints", writable=False).newest == 4
+    assert newest_step(tmp_path) == 4
     assert metrics_of(tmp_path) == []
+    run(tmp_path)
+    assert_same_run(unbroken[0], tmp_path)
+
+
+def test_validated_checkpoint_that_can_t_be_saved_leaves_the_one_before(unbroken, tmp_path, monkeypatch):
+    def source(split, seed):
+        return Interrupting(split, seed, index=3 if split == "validation" else -1, number=signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        run(tmp_path, bars_task(source))
+    with monkeypatch.context() as patch:
+        patch.setattr("orbax.checkpoint.CheckpointManager.save", full_disk)
+        with pytest.raises(UserError, match="could not be saved"):
+            run(tmp_path)
+    assert newest_step(tmp_path) == 4
     run(tmp_path)
     assert_same_run(unbroken[0], tmp_path)
 
@@ -143,7 +170,7 @@ def test_best_and_newest_are_kept_and_the_best_is_loaded(tmp_path):
     report = run(tmp_path, config=config)
     losses = {row["step"]: row["val_loss"] for row in metrics_of(tmp_path)}
     best = min(losses, key=losses.get)
-    assert {int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()} == {best, 16}
+    assert {Checkpoints.step(int(p.name)) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()} == {best, 16}
     assert report.step == best
     assert crnn_jax.load(tmp_path).description["metrics"]["val_loss"] == losses[best]
 
@@ -156,10 +183,31 @@ def test_small_task_is_learned(tmp_path):
     assert run(tmp_path, config=config).exact_match > 0.97
 
 
+def test_validation_that_is_no_number_is_not_saved(tmp_path):
+    """The step that spoils the parameters reports the last good loss: only the validation shows it."""
+    short = Config(**{**vars(TINY), "steps_per_epoch": 1, "lr_schedule": "constant", "clip_norm": None})
+    run(tmp_path, config=Config(**{**vars(short), "epochs": 1}))
+    with pytest.raises(UserError, match="not a number at step 2"):
+        run(tmp_path, config=Config(**{**vars(short), "learning_rate": 1e30}))
+    assert newest_step(tmp_path) == 1
+    assert [row["step"] for row in metrics_of(tmp_path)] == [1]
+
+
+def test_blanks_are_explained_once_while_they_last(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(loop, "_BLANK_STEPS", 3)
+    run(
+        tmp_path,
+        bars_task(Blank),
+        Config(**{**vars(TINY), "learning_rate": 0.05, "lr_schedule": "constant", "steps_per_epoch": 20}),
+    )
+    assert caplog.text.count("nothing but blanks is read so far: that is normal") == 1
+    assert "still nothing but blanks" in caplog.text
+
+
 def test_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path):
     run(tmp_path, config=Config(**{**vars(TINY), "epochs": 1}))
     wild = Config(**{**vars(TINY), "learning_rate": 1e30, "lr_schedule": "constant", "clip_norm": None})
-    with pytest.raises(UserError, match=r"not a number at step [567].*the last checkpoint, of step 4"):
+    with pytest.raises(UserError, match=r"not a number at step [567].*the checkpoint of step 4 is kept"):
         run(tmp_path, config=wild)
     assert state_of(tmp_path)[0] == 4
 
@@ -210,11 +258,7 @@ def test_training_in_another_thread_leaves_signals_alone(tmp_path):
 
 def test_full_disk_gives_one_line_and_keeps_what_was_saved(tmp_path, monkeypatch):
     run(tmp_path, config=Config(**{**vars(TINY), "epochs": 1}))
-
-    def full(*args, **kwargs):
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", full)
+    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", full_disk)
     with pytest.raises(UserError, match=r"could not be saved.*No space left"):
         run(tmp_path)
     assert state_of(tmp_path)[0] == 4

@@ -97,10 +97,20 @@ def test_empty_places_do_not_count():
     assert metrics[0]["examples"] == BATCH - 3
 
 
-def test_dropout_changes_with_the_step(alone):
-    no_dropout = Architecture(backbone="light", hidden=16)
-    _, without = run(1, architecture=no_dropout)
-    assert without[0]["loss"] != alone[1][0]["loss"]
+def test_dropout_changes_with_the_step_and_with_nothing_else():
+    devices = jax.devices()[:1]
+    model = CRNN(DOCUMENT, TASK.alphabet.size, axis_name=steps.AXIS)
+    tx = optax.sgd(0.0)
+    step = steps.make_train_step(model, tx, devices)
+    start = create_state(model, tx, jax.random.key(0), TASK.preparation.height, TASK.preparation.width)
+    batch = steps.shard(next(batches(1)), 1)
+
+    def loss(number):
+        state = steps.replicate(start.replace(step=jnp.int32(number)), devices)
+        return float(steps.unreplicate(step(state, batch, jax.random.key(1))[1])["loss"])
+
+    assert loss(0) == loss(0)
+    assert len({loss(number) for number in range(3)}) == 3
 
 
 def test_unreplicate_and_gather_undo_replicate_and_shard():
