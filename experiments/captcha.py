@@ -37,11 +37,11 @@ RECIPES = {
         ),
     ),
     "quick": Recipe(
-        tasks.captcha(emphasis=0.15),
+        tasks.captcha(emphasis=0.12),
         Config(
             backbone="light",
             epochs=8,
-            steps_per_epoch=240,
+            steps_per_epoch=250,
             batch_size=64,
             learning_rate=3e-3,
             lr_schedule="onecycle",

@@ -67,7 +67,7 @@ def make_train_step(
             batch_stats = jax.lax.pmean(batch_stats, AXIS)
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        sums["gradient_norm"] = optax.global_norm(gradients)
+        sums["gradient_norm"] = optax.tree.norm(gradients)
         return TrainState(state.step + 1, params, batch_stats, opt_state), sums
 
     return jax.pmap(step, AXIS, in_axes=(0, 0, None), donate_argnums=(0,), devices=devices)
