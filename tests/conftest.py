@@ -41,7 +41,9 @@ def trained(tmp_path_factory):
 
     from crnn_jax import Config, train
 
-    config = Config(hidden=32, epochs=2, steps_per_epoch=70, batch_size=32, workers=0, validation_examples=50, eval_examples=50)
+    config = Config(
+        rnn="none", hidden=32, epochs=2, steps_per_epoch=70, batch_size=32, workers=0, validation_examples=50, eval_examples=50
+    )
     workdir = tmp_path_factory.mktemp("trained")
     assert train(bars_task(), config, workdir, devices=jax.devices()[:1]).exact_match > 0.9
     return workdir

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +65,8 @@ class Checkpoints:
             enable_async_checkpointing=False,
         )
         try:
-            self._manager = ocp.CheckpointManager(directory.resolve(), options=options, item_names=_ITEMS)
+            with _quiet_absl():
+                self._manager = ocp.CheckpointManager(directory.resolve(), options=options, item_names=_ITEMS)
         except OSError as error:
             raise UserError(f"{directory}: can't be used for checkpoints ({error.strerror or error})") from None
 
@@ -164,6 +168,18 @@ class Checkpoints:
     def close(self) -> None:
         """Ends the manager's threads."""
         self._manager.close()
+
+
+@contextmanager
+def _quiet_absl() -> Iterator[None]:
+    """Orbax warns of a directory that is only read, which is what we ask of it."""
+    absl_logger = logging.getLogger("absl")
+    level = absl_logger.level
+    absl_logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        absl_logger.setLevel(level)
 
 
 def _loss(metrics: dict[str, float]) -> float:

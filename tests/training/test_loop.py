@@ -19,8 +19,10 @@ from crnn_jax.training import loop
 from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.loop import train
 
+# Without recurrent layers, because the suite spends its time on compilation; test_kill has them.
 TINY = Config(
     backbone="light",
+    rnn="none",
     hidden=16,
     dropout=0.1,
     epochs=2,
