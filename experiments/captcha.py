@@ -2,7 +2,13 @@
 
     python -m experiments.captcha --recipe=quick
 
-``quick`` is a `light` network; ``document``, the default, is the source document's recipe.
+``quick`` trains the `light` network on 128,000 pictures. On two cores of an AMD EPYC that took 14.9 minutes and read 97.1%
+of 2,000 pictures by the unmodified package whole (95%: 96.3 to 97.7); two thirds of the mistakes are 0 for O and O for 0.
+With more time:
+
+    python -m experiments.captcha --recipe=quick --epochs=40 --workdir=runs/captcha-long
+
+``document``, the default, is the source document's recipe, which reads 99.46% there; it is meant for a GPU.
 """
 
 from __future__ import annotations

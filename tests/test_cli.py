@@ -6,6 +6,7 @@ from PIL import Image
 from sources import Bars
 
 from crnn_jax.cli import main
+from crnn_jax.data.images import read_image
 from crnn_jax.tasks import by_name
 
 COUNT = 5
@@ -82,7 +83,7 @@ def test_broken_pictures_are_named_and_the_rest_is_read_in_order(capsys, trained
 
 
 def test_pictures_of_other_kinds_are_read(capsys, trained, folder):
-    grey = Image.open(folder / "0.png").convert("L")
+    grey = Image.fromarray(read_image(folder / "0.png")[..., 0])
     grey.save(folder / "grey.png")
     grey.convert("RGBA").save(folder / "alpha.png")
     Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(folder / "deep.png")
@@ -120,7 +121,7 @@ def test_generate_writes_the_competition_s_format(capsys, tmp_path):
     assert status == 0
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["0.png", "1.png", "2.png", "labels.txt"]
     assert [len(text) for text in truth(tmp_path / "new")] == [4, 4, 4]
-    assert Image.open(tmp_path / "new" / "0.png").size == (170, 80)
+    assert read_image(tmp_path / "new" / "0.png").shape == (80, 170, 3)
 
 
 def test_generate_repeats_itself(capsys, tmp_path):

@@ -13,7 +13,8 @@ ROW = {"epoch": 1, "loss": 2.0, "val_loss": 3.0, "exact_match": 0.5, "learning_r
 
 
 def size(path):
-    return Image.open(path).size
+    with Image.open(path) as image:
+        return image.size
 
 
 def test_curves_of_one_and_many_epochs(tmp_path):

@@ -111,7 +111,8 @@ class Checkpoints:
             description=ocp.args.JsonSave({"format": FORMAT, **description, "metrics": metrics or {}}),
         )
         try:
-            self._manager.save(number, args=items, metrics=metrics, force=True)
+            with _quiet_absl():
+                self._manager.save(number, args=items, metrics=metrics, force=True)
         except (OSError, ValueError) as error:
             if isinstance(error, ValueError) and not _is_storage_error(error):
                 raise
@@ -172,7 +173,7 @@ class Checkpoints:
 
 @contextmanager
 def _quiet_absl() -> Iterator[None]:
-    """Orbax warns of a directory that is only read, which is what we ask of it."""
+    """Orbax warns of a directory that is only read, and of a checkpoint without metrics: we ask it for both."""
     absl_logger = logging.getLogger("absl")
     level = absl_logger.level
     absl_logger.setLevel(logging.ERROR)

@@ -29,7 +29,8 @@ def log_to_stderr() -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells every file that it writes
+    logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells every file that it writes,
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # and leaves failures that it reports in futures too
 
 
 class MetricsFile:
