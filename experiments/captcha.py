@@ -13,6 +13,8 @@ With more time:
 
 from __future__ import annotations
 
+from absl import flags
+
 from crnn_jax import tasks
 from crnn_jax.training.config import Config
 from experiments import common
@@ -59,4 +61,5 @@ RECIPES = {
 
 
 if __name__ == "__main__":
+    flags.adopt_module_key_flags(common)  # --help lists them
     common.main(RECIPES)

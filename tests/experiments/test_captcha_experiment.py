@@ -43,6 +43,12 @@ def test_document_on_a_cpu_says_what_it_means_to(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["config"]["backbone"] == "vgg222"
 
 
+def test_help_lists_the_options():
+    result = run("--help")
+    for flag in ("--workdir", "--recipe", "--backbone", "--lr_schedule", "--resume"):
+        assert flag in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
