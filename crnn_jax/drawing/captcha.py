@@ -119,7 +119,7 @@ def _draw_arc(canvas: ImageDraw.ImageDraw, colour: Colour, width: int, height: i
 
 
 def _smooth(picture: np.ndarray) -> np.ndarray:
-    """Pillow's SMOOTH filter at a third of its cost: the same bytes, the outermost pixels left as they are."""
+    """Pillow's SMOOTH filter in integers: the same bytes, the outermost pixels left as they are."""
     sums = cv2.boxFilter(picture, cv2.CV_16U, (3, 3), normalize=False)
     smoothed = _SMOOTH_TABLE[sums + 4 * picture.astype(np.uint16)]
     result = picture.copy()

@@ -37,7 +37,7 @@ class Draws:
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """A float in [low, high)."""
-        # Python's own floats, taken from a block: a scalar call of the generator costs ten times as much.
+        # Python's own floats, taken from a block: the generator is slow at one number a call.
         if self._position == len(self._block):
             self._block = self._generator.random(self._BLOCK).tolist()
             self._position = 0

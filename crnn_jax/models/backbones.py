@@ -104,8 +104,8 @@ _LIGHT_LAYERS = ((48, (2, 1)), (64, (1, 2)), (96, (2, 1)), (128, (1, 1)))
 class Light(nn.Module):
     """A small network for CPUs: the picture is folded 4x4 into channels, so that no layer runs at its full size.
 
-    Four 3x3 convolutions with BatchNorm and ReLU. Heights are halved after the first and the third; widths only after the
-    second, because the place of a stroke along the line is what tells characters apart. A column spans 8 pixels.
+    Four 3x3 convolutions with BatchNorm and ReLU. Heights are halved after the first and the third, widths after the
+    second. A column spans 8 pixels.
 
     Attributes:
         initialization: of the kernels (He et al. 2015).

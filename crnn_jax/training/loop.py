@@ -290,7 +290,7 @@ class _Run:
     def _check_finite(self, step: int, *values: float) -> None:
         if not all(map(math.isfinite, values)):
             newest = self._checkpoints.newest
-            kept = "nothing was saved before" if newest is None else f"the checkpoint of step {newest // 2} is kept"
+            kept = "nothing was saved" if newest is None else f"the checkpoint of step {self._checkpoints.step(newest)} is kept"
             raise UserError(f"the loss is not a number at step {step}: try a smaller --learning_rate or --clip_norm; {kept}")
 
     def _end_epoch(self) -> None:
