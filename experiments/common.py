@@ -14,6 +14,7 @@ from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.models.config import BACKBONES, RECURRENCES
 from crnn_jax.tasks import Task
 from crnn_jax.training.config import BATCH_NORMS, DTYPES, SCHEDULES, Config
+from crnn_jax.training.host import prepare_cpu
 from crnn_jax.training.log import log_to_stderr, logger
 
 INTERRUPTED = 130
@@ -68,6 +69,7 @@ def _run(recipe: Recipe, argv: list[str]) -> int:
         if argv[1:]:
             raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
         config = replace(recipe.config, **{n: f.value for n, f in _OVERRIDES.items() if f.value is not None})
+        prepare_cpu()  # before `_hint` asks jax where it runs
         _hint(config)
         crnn_jax.train(recipe.task, config, workdir, resume=_RESUME.value == "auto")
     except UserError as error:

@@ -30,6 +30,7 @@ from crnn_jax.training import steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress
 from crnn_jax.training.config import Config
 from crnn_jax.training.evaluation import Evaluation, evaluate
+from crnn_jax.training.host import prepare_cpu
 from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, read_metrics, write_json
 from crnn_jax.training.rundir import RunDirectory, describe
 from crnn_jax.training.schedules import make_optimizer, make_schedule
@@ -90,7 +91,7 @@ def train(
         config: how to learn it.
         workdir: the run's directory.
         resume: go on where a run in that directory stands; False: refuse if there is one.
-        devices: to train on; None: all of this process.
+        devices: to train on; None: all of this process, or of a CPU's as many as divide the batch.
 
     Returns:
         Figures on the task's test split.
@@ -99,7 +100,8 @@ def train(
         UserError: something that the user can mend; what was saved before is still there.
         Interrupted: Ctrl-C or SIGTERM.
     """
-    devices = list(devices or jax.local_devices())
+    prepare_cpu()
+    devices = list(devices or _default_devices(config.batch_size))
     _check_fit(task, config, len(devices))
     directory = RunDirectory(Path(workdir))
     directory.claim(task, config, resume=resume)
@@ -107,6 +109,13 @@ def train(
         run = _Run(task, config, directory, devices, stack)
         run.train()
         return run.judge()
+
+
+def _default_devices(batch_size: int) -> list[jax.Device]:
+    devices = jax.local_devices()
+    if devices[0].platform == "cpu":  # virtual ones: none is left idle if some are not used
+        devices = devices[: max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)]
+    return devices
 
 
 def _check_fit(task: Task, config: Config, devices: int) -> None:

@@ -1,0 +1,48 @@
+"""What makes training fast on a machine without an accelerator. Nothing in here changes a result."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+# On two cores, two devices take a step in 0.6 to 0.75 of the time of one: between matrix products, much of XLA's CPU code
+# runs on one core a device. More than two devices were not measured.
+_CPU_DEVICES = 2
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
+
+
+def prepare_cpu() -> None:
+    """Lets a process that trains on its CPU use the cores and keep its memory; to be called before jax is first used.
+
+    What the user set by ``JAX_NUM_CPU_DEVICES`` or ``XLA_FLAGS`` stays as it is.
+    """
+    import jax  # not above: experiments import this module in data workers too
+
+    _keep_freed_memory()
+    chosen = jax.config.read("jax_num_cpu_devices") != -1 or "xla_force_host_platform_device_count" in os.environ.get(
+        "XLA_FLAGS", ""
+    )
+    if not chosen and (os.cpu_count() or 1) >= _CPU_DEVICES:
+        try:
+            jax.config.update("jax_num_cpu_devices", _CPU_DEVICES)
+        except RuntimeError:
+            return  # jax has been used already, with the devices that it has
+
+
+def _keep_freed_memory() -> None:
+    """Makes glibc keep what is freed.
+
+    XLA asks for its buffers anew in each step. By default glibc gets large blocks from the kernel and gives them back, so that
+    each step touches gigabytes of fresh pages: half of the time of a step of `vgg222`.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library
+        return
+    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_TRIM_THRESHOLD, -1)
+    mallopt(_M_ARENA_MAX, 1)
