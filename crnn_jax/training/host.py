@@ -21,9 +21,8 @@ def prepare_cpu() -> None:
     import jax  # not above: experiments import this module in data workers too
 
     _keep_freed_memory()
-    chosen = jax.config.read("jax_num_cpu_devices") != -1 or "xla_force_host_platform_device_count" in os.environ.get(
-        "XLA_FLAGS", ""
-    )
+    by_flag = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    chosen = by_flag or jax.config.jax_num_cpu_devices != -1  # type: ignore[attr-defined]
     if not chosen and (os.cpu_count() or 1) >= _CPU_DEVICES:
         try:
             jax.config.update("jax_num_cpu_devices", _CPU_DEVICES)
