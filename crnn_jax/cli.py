@@ -1,4 +1,4 @@
-"""The command line: ``crnn-jax read``, ``generate`` and ``evaluate``."""
+"""The command line: ``crnn-jax read``, ``generate``, ``evaluate`` and ``check``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connectionist temporal classification: loss, what can be aligned at all, and greedy reading.
+"""Connectionist temporal classification: loss, what can be aligned at all, greedy reading, search, alignment.
 
 Graves, Fernández, Gomez and Schmidhuber, "Connectionist temporal classification: labelling unsegmented sequence data with
 recurrent neural networks", ICML 2006. Throughout, logits are (B, T, K + 1) and the blank is the last id, K.
@@ -6,11 +6,17 @@ recurrent neural networks", ICML 2006. Throughout, logits are (B, T, K + 1) and 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+
+from crnn_jax.grammar import Grammar
+
+_NEVER = -np.inf  # log of 0
 
 
 def frames_needed(labels: jax.Array, label_lengths: jax.Array) -> jax.Array:
@@ -108,3 +114,198 @@ def greedy(logits: jax.Array, lengths: jax.Array | None = None) -> Greedy:
     confidences = jnp.zeros((batch, columns), jnp.float32).at[rows, number].max(probability, mode="drop")
     losses, _ = loss(logits, lengths, ids, counts)
     return Greedy(ids, counts, starts, ends, confidences, jnp.minimum(jnp.exp(-losses), 1.0))
+
+
+class Hypothesis(NamedTuple):
+    """A text that a search found.
+
+    Attributes:
+        ids: of its characters.
+        log_probability: of the text, over those of its alignments that the search followed: all of them if it was wide enough.
+    """
+
+    ids: tuple[int, ...]
+    log_probability: float
+
+
+def log_probabilities(logits: jax.Array | np.ndarray) -> np.ndarray:
+    """Log of the softmax over the last axis, float64, on the host."""
+    values = np.asarray(logits, np.float64)
+    return values - np.logaddexp.reduce(values, axis=-1, keepdims=True)
+
+
+def beam(
+    logits: jax.Array | np.ndarray,
+    lengths: jax.Array | np.ndarray | None = None,
+    *,
+    grammar: Grammar | None = None,
+    width: int = 16,
+) -> list[list[Hypothesis]]:
+    """Prefix beam search (Graves, "Sequence transduction with recurrent neural networks", 2012, algorithm 1; for CTC
+    Hannun et al., "First-pass large vocabulary continuous speech recognition using bi-directional recurrent DNNs", 2014), held
+    to a grammar. Runs on the host.
+
+    With a grammar, only prefixes of its texts that can still end in the columns that are left are followed, so that every
+    text that is found is one of the grammar's, and one is found whenever the columns are enough for its shortest.
+
+    Args:
+        logits: (B, T, K + 1); with a grammar, K is the size of its alphabet.
+        lengths: (B,) int, columns of each example; None: all T.
+        grammar: what may be read; None: anything.
+        width: prefixes that are kept from one column to the next.
+
+    Returns:
+        For each example at most ``width`` texts, the most probable first; none where no text of the grammar fits the columns.
+    """
+    columns = log_probabilities(logits)
+    ends = [columns.shape[1]] * len(columns) if lengths is None else np.asarray(lengths).tolist()
+    rules = _Rules(grammar, columns.shape[2] - 1)
+    return [_prefix_search(example[:end], rules, width) for example, end in zip(columns, ends, strict=True)]
+
+
+class _Rules:
+    """What a search may follow. What a grammar answers is kept, because a search asks the same things often."""
+
+    def __init__(self, grammar: Grammar | None, characters: int) -> None:
+        if grammar is not None and characters != len(grammar.alphabet.characters):
+            raise ValueError(
+                f"logits of {characters} characters, and {len(grammar.alphabet.characters)} in the grammar's alphabet"
+            )
+        self._grammar = grammar
+        self._anything: list[tuple[int, Any]] = [(i, None) for i in range(characters)]
+        self._successors: dict[Any, list[tuple[int, Any]]] = {}
+        self._needed: dict[tuple[Any, int | None], int] = {}
+        self.start = grammar.start if grammar else None
+
+    def successors(self, state: Any) -> list[tuple[int, Any]]:
+        """The characters that may follow, and the states after them."""
+        if self._grammar is None:
+            return self._anything
+        if state not in self._successors:
+            states = ((i, self._grammar.advance(state, c)) for i, c in enumerate(self._grammar.alphabet.characters))
+            self._successors[state] = [(i, after) for i, after in states if after is not None]
+        return self._successors[state]
+
+    def columns_needed(self, state: Any, last: int | None) -> int:
+        """Columns to an end: a character each, a blank between two of the same.
+
+        ``last`` is the character of the last column, None for a blank.
+        """
+        if self._grammar is None:
+            return 0
+        if (state, last) not in self._needed:
+            ids = self._grammar.alphabet.encode(self._grammar.completion(state)).tolist()
+            self._needed[state, last] = len(ids) + sum(a == b for a, b in zip([last, *ids], ids, strict=False))
+        return self._needed[state, last]
+
+
+def _prefix_search(columns: np.ndarray, rules: _Rules, width: int) -> list[Hypothesis]:
+    """Searches (T, K + 1) log probabilities. Alignments of a prefix are counted apart by whether they end in a blank."""
+    blank = columns.shape[1] - 1
+    if rules.columns_needed(rules.start, None) > len(columns):
+        return []
+    kept: dict[tuple[int, ...], _Prefix] = {(): _Prefix(rules.start, 0.0, _NEVER)}
+    for t, column in enumerate(columns.tolist()):
+        left = len(columns) - t - 1
+        found: dict[tuple[int, ...], _Prefix] = {}
+        for ids, (state, in_blank, in_character) in kept.items():
+            total = np.logaddexp(in_blank, in_character)
+            last = ids[-1] if ids else None
+            if rules.columns_needed(state, None) <= left:
+                _add(found, ids, state, total + column[blank], _NEVER)
+            if last is not None and rules.columns_needed(state, last) <= left:
+                _add(found, ids, state, _NEVER, in_character + column[last])
+            for i, after in rules.successors(state):
+                before = in_blank if i == last else total
+                if before > _NEVER and rules.columns_needed(after, i) <= left:
+                    _add(found, (*ids, i), after, _NEVER, before + column[i])
+        best = sorted(found.items(), key=lambda item: -item[1].total)[:width]
+        kept = dict(best)
+    return [Hypothesis(ids, float(prefix.total)) for ids, prefix in kept.items() if prefix.total > _NEVER]
+
+
+class _Prefix(NamedTuple):
+    """Where a grammar stands after a prefix, and the log probabilities of the alignments that end in a blank or not."""
+
+    state: Any
+    in_blank: float
+    in_character: float
+
+    @property
+    def total(self) -> float:
+        return float(np.logaddexp(self.in_blank, self.in_character))
+
+
+def _add(found: dict[tuple[int, ...], _Prefix], ids: tuple[int, ...], state: Any, in_blank: float, in_character: float) -> None:
+    if (there := found.get(ids)) is not None:
+        in_blank = float(np.logaddexp(there.in_blank, in_blank))
+        in_character = float(np.logaddexp(there.in_character, in_character))
+    found[ids] = _Prefix(state, in_blank, in_character)
+
+
+class Alignment(NamedTuple):
+    """Where the characters of a text stand.
+
+    Attributes:
+        starts: (L,) int, first column of each character.
+        ends: (L,) int, the column after its last.
+        confidences: (L,) float, its largest probability in these columns.
+        log_probability: of the text, all alignments together.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    confidences: np.ndarray
+    log_probability: float
+
+
+def align(logits: jax.Array | np.ndarray, ids: Iterable[int]) -> Alignment:
+    """The most probable alignment of a text to the columns of one example (Viterbi over the states of Graves et al., section
+    4.1), and the text's probability. Runs on the host.
+
+    Args:
+        logits: (T, K + 1), the columns that count.
+        ids: of the text's characters, L.
+
+    Raises:
+        ValueError: the text takes more columns.
+    """
+    columns = log_probabilities(logits)
+    text = np.asarray(list(ids), int)
+    blank = columns.shape[1] - 1
+    # Blanks around and between the characters; a blank may be skipped between two that differ.
+    states = np.full(2 * len(text) + 1, blank)
+    states[1::2] = text
+    skips = np.zeros(len(states), bool)
+    skips[3::2] = text[1:] != text[:-1]
+
+    sums = np.full(len(states), _NEVER)
+    sums[:2] = columns[0, states[:2]]
+    best, came_from = sums.copy(), np.zeros((len(columns), len(states)), int)
+    for t in range(1, len(columns)):
+        steps = np.stack([_shifted(best, 0), _shifted(best, 1), np.where(skips, _shifted(best, 2), _NEVER)])
+        came_from[t] = steps.argmax(axis=0)
+        best = steps.max(axis=0) + columns[t, states]
+        from_two = np.where(skips, _shifted(sums, 2), _NEVER)
+        sums = np.logaddexp(np.logaddexp(sums, _shifted(sums, 1)), from_two) + columns[t, states]
+    total = np.logaddexp(sums[-1], sums[-2]) if len(text) else sums[-1]
+    if total == _NEVER:
+        raise ValueError(f"{len(text)} characters can't be aligned to {len(columns)} columns")
+
+    state = len(states) - 1 if not len(text) or best[-1] >= best[-2] else len(states) - 2
+    path = np.empty(len(columns), int)
+    for t in reversed(range(len(columns))):
+        path[t] = state
+        state -= came_from[t, state]
+    places = [np.flatnonzero(path == 2 * i + 1) for i in range(len(text))]
+    return Alignment(
+        np.array([place[0] for place in places], int),
+        np.array([place[-1] + 1 for place in places], int),
+        np.array([np.exp(columns[place, i].max()) for place, i in zip(places, text, strict=True)]),
+        float(min(total, 0.0)),
+    )
+
+
+def _shifted(values: np.ndarray, places: int) -> np.ndarray:
+    """Log probabilities moved to later states."""
+    return np.pad(values, (places, 0), constant_values=_NEVER)[: len(values)]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from rapidfuzz.distance import Levenshtein
 
+from crnn_jax.grammar import ExpressionError, Grammar
+
 Confusion = tuple[str, str]
 
 
@@ -24,6 +26,8 @@ class Score:
         characters: characters of the texts.
         confusions: how often a character (first) was read as another (second); an empty string stands for a character
             that was left out or made up.
+        computable: readings that are texts of the task's grammar; 0 for a task without one.
+        exact_value: readings among these that come to the same as their text.
     """
 
     examples: int = 0
@@ -32,9 +36,11 @@ class Score:
     edits: int = 0
     characters: int = 0
     confusions: Counter[Confusion] = field(default_factory=Counter)
+    computable: int = 0
+    exact_value: int = 0
 
     @classmethod
-    def of(cls, readings: Iterable[str], texts: Iterable[str]) -> Score:
+    def of(cls, readings: Iterable[str], texts: Iterable[str], grammar: Grammar | None = None) -> Score:
         """Compares readings with their texts, one by one."""
         score = cls()
         for reading, text in zip(readings, texts, strict=True):
@@ -48,6 +54,9 @@ class Score:
                 true = text[edit.src_pos] if edit.tag != "insert" else ""
                 read = reading[edit.dest_pos] if edit.tag != "delete" else ""
                 score.confusions[true, read] += 1
+            if grammar is not None and grammar.contains(reading):
+                score.computable += 1
+                score.exact_value += reading == text or (grammar.contains(text) and _same_value(grammar, reading, text))
         return score
 
     def __add__(self, other: Score) -> Score:
@@ -58,6 +67,8 @@ class Score:
             self.edits + other.edits,
             self.characters + other.characters,
             self.confusions + other.confusions,
+            self.computable + other.computable,
+            self.exact_value + other.exact_value,
         )
 
     @property
@@ -83,6 +94,18 @@ class Score:
             "cer": self.cer,
             "examples": self.examples,
         }
+
+    def value_summary(self) -> dict[str, float]:
+        """Further shares, for a task with a grammar."""
+        examples = max(1, self.examples)
+        return {"exact_value": self.exact_value / examples, "computable": self.computable / examples}
+
+
+def _same_value(grammar: Grammar, reading: str, text: str) -> bool:
+    try:
+        return grammar.value(reading) == grammar.value(text)
+    except ExpressionError:  # such as a division by zero
+        return False
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

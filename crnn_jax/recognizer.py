@@ -14,10 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from crnn_jax import ctc
+from crnn_jax import grammar as grammars
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import BATCH_SIZE, Preparation
 from crnn_jax.data.images import check_array, read_image
+from crnn_jax.decoding import Decode, Decoded, Decoder
 from crnn_jax.errors import UserError
+from crnn_jax.grammar import Grammar
 from crnn_jax.models.config import Architecture
 from crnn_jax.models.crnn import CRNN, geometry
 from crnn_jax.training.checkpoint import Checkpoints
@@ -51,7 +54,7 @@ class Reading:
         text: all of it.
         confidence: the probability that the network gives the text, over all its alignments.
         value: what the text comes to, for tasks that compute.
-        valid: whether the text can be one of the task's.
+        valid: whether the text can be one of the task's, and likelier than that there is none.
         characters: one by one.
     """
 
@@ -70,6 +73,7 @@ class Recognizer:
         alphabet: of its texts.
         preparation: of the pictures.
         variables: ``params`` and ``batch_stats``.
+        grammar: of its texts; None: any will do.
         description: of the checkpoint that it came from.
     """
 
@@ -79,20 +83,25 @@ class Recognizer:
         alphabet: Alphabet,
         preparation: Preparation,
         variables: dict[str, Any],
+        grammar: Grammar | None = None,
         description: dict[str, Any] | None = None,
     ) -> None:
         self.architecture = architecture
         self.alphabet = alphabet
         self.preparation = preparation
+        self.grammar = grammar
         self.description = description or {}
         self._variables = jax.device_put(variables)
         self._model = CRNN(architecture, alphabet.size)
 
-    def read(self, images: Iterable[str | Path | np.ndarray], *, batch_size: int = BATCH_SIZE) -> list[Reading]:
+    def read(
+        self, images: Iterable[str | Path | np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
+    ) -> list[Reading]:
         """Reads pictures.
 
         Args:
             images: paths, or (H, W, 3) uint8 RGB arrays, of any size.
+            decode: ``greedy``, ``beam``, or ``auto``; see `crnn_jax.decoding.Decoder`.
             batch_size: pictures that are read at a time.
 
         Returns:
@@ -103,7 +112,8 @@ class Recognizer:
         """
         if isinstance(images, (str, Path, np.ndarray)):
             raise UserError("read takes a list of pictures: [picture] for one")
-        return list(self.read_prepared((self.prepare(image) for image in images), batch_size=batch_size))
+        prepared = (self.prepare(image) for image in images)
+        return list(self.read_prepared(prepared, decode=decode, batch_size=batch_size))
 
     def prepare(self, image: str | Path | np.ndarray) -> np.ndarray:
         """A picture as the network takes it, (height, width, 3) uint8.
@@ -114,13 +124,16 @@ class Recognizer:
         array = check_array(image) if isinstance(image, np.ndarray) else read_image(image)
         return self.preparation(array)
 
-    def read_prepared(self, images: Iterable[np.ndarray], *, batch_size: int = BATCH_SIZE) -> Iterator[Reading]:
+    def read_prepared(
+        self, images: Iterable[np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
+    ) -> Iterator[Reading]:
         """Reads pictures that `prepare` gave, a batch at a time."""
+        decoder = Decoder(self.alphabet, self.grammar, decode)
         # A last batch is filled up, so that nothing new is compiled for it; a single small one only to a power of two.
         room = None
         for batch in batched(images, batch_size):
             room = room or min(batch_size, 1 << (len(batch) - 1).bit_length())
-            yield from self._read_batch(batch, room)
+            yield from self._read_batch(batch, room, decoder)
 
     def probabilities(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
         """The probabilities of a picture's columns, (T, K + 1), and the first and last pixel of each column."""
@@ -128,20 +141,19 @@ class Recognizer:
         probabilities = np.asarray(jax.nn.softmax(logits[0]))
         return probabilities, [(self._pixel(t), self._pixel(t + 1)) for t in range(len(probabilities))]
 
-    def _read_batch(self, images: Sequence[np.ndarray], room: int) -> Iterator[Reading]:
+    def _read_batch(self, images: Sequence[np.ndarray], room: int, decoder: Decoder) -> Iterator[Reading]:
         stacked = np.zeros((room, *images[0].shape), np.uint8)
         stacked[: len(images)] = images
-        read = jax.tree.map(np.asarray, self._greedy(stacked))
-        for i in range(len(images)):
-            yield self._reading(ctc.Greedy(*(field[i] for field in read)))
+        logits, lengths = self._logits(stacked)
+        read = jax.tree.map(lambda x: np.asarray(x)[: len(images)], (logits, lengths, ctc.greedy(logits, lengths)))
+        yield from map(self._reading, decoder(*read))
 
-    def _reading(self, read: ctc.Greedy) -> Reading:
-        text = self.alphabet.decode(read.ids[: int(read.counts)].tolist())
+    def _reading(self, read: Decoded) -> Reading:
         characters = tuple(
-            Character(c, round(float(p), 6), self._pixel(int(start)), self._pixel(int(end)))
-            for c, p, start, end in zip(text, read.character_confidences, read.starts, read.ends, strict=False)
+            Character(c, round(span.confidence, 6), self._pixel(span.start), self._pixel(span.end))
+            for c, span in zip(read.text, read.spans, strict=True)
         )
-        return Reading(text, round(float(read.confidences), 6), None, bool(text), characters)
+        return Reading(read.text, round(read.confidence, 6), read.value, read.valid, characters)
 
     def _pixel(self, column: int) -> float:
         place = geometry(self.architecture)
@@ -156,9 +168,6 @@ class Recognizer:
         compiled = jax.jit(run)
         return lambda images: compiled(self._variables, images)
 
-    def _greedy(self, images: np.ndarray) -> ctc.Greedy:
-        return ctc.greedy(*self._logits(images))
-
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Lists of ``size`` items, the last one perhaps shorter (`itertools.batched` came with Python 3.12)."""
@@ -167,11 +176,12 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def load(name: str | Path) -> Recognizer:
+def load(name: str | Path, *, grammar: Grammar | None = None) -> Recognizer:
     """A trained network.
 
     Args:
         name: a run's directory; of its checkpoints, the one with the least validation loss is taken.
+        grammar: of its texts, if it was trained with one of your own; those of this library are in the checkpoint.
 
     Raises:
         UserError: it isn't a run's directory, or holds no checkpoint that can be read.
@@ -191,10 +201,13 @@ def load(name: str | Path) -> Recognizer:
     finally:
         checkpoints.close()
     config = description["config"]
+    if grammar is None and description.get("grammar"):
+        grammar = grammars.by_name(description["grammar"])
     return Recognizer(
         Architecture(**{field.name: config[field.name] for field in fields(Architecture)}),
         Alphabet(description["alphabet"]),
         Preparation(**description["preparation"]),
         variables,
+        grammar,
         description,
     )

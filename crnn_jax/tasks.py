@@ -1,19 +1,24 @@
-"""What there is to read: a task's alphabet, picture size and examples. Nothing here imports jax."""
+"""What there is to read: a task's alphabet, grammar, picture size and examples. Nothing here imports jax."""
 
 from __future__ import annotations
 
 import functools
-import string
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
 
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.data.examples import ENDLESS, Example, Preparation, Source
-from crnn_jax.drawing import captcha as captcha_drawing
-from crnn_jax.drawing.random import Draws, Split
+from crnn_jax.data import drawn
+from crnn_jax.data.examples import Example, Preparation, Source
+from crnn_jax.data.folder import FolderSource, Requirements, label_problems, parse_labels, refuse
+from crnn_jax.drawing import level1 as level1_drawing
+from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
+from crnn_jax.grammar import Grammar, Level1
+
+logger = logging.getLogger("crnn_jax")
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Task:
         max_length: characters of the longest text.
         source: gives the examples of a split, from a seed; those of different splits have nothing in common.
         judge: who drew the pictures of the test split, for reports.
+        grammar: of its texts; None: any text will do.
         exhibit: draws the picture whose columns are plotted at the end of a run; None: the first of the test split.
     """
 
@@ -36,91 +42,100 @@ class Task:
     max_length: int
     source: Callable[[Split, int], Source]
     judge: str
+    grammar: Grammar | None = None
     exhibit: Callable[[], Example] | None = None
 
+    @property
+    def requirements(self) -> Requirements:
+        """What a folder's texts must be like to be read with this task's network."""
+        return Requirements(self.alphabet, self.max_length, self.grammar)
 
-CAPTCHA_ALPHABET = Alphabet(string.digits + string.ascii_uppercase)
-CAPTCHA_LENGTH = 4
-CAPTCHA_WIDTH, CAPTCHA_HEIGHT = 170, 80
-_CAPTCHA_HARD = "0O"
+
+BadExamples = Literal["refuse", "skip"]
+BAD_EXAMPLES: tuple[BadExamples, ...] = get_args(BadExamples)
 
 
-def captcha(emphasis: float = 0.0) -> Task:
+def from_folder(task: Task, folder: str | Path, bad_examples: BadExamples = "refuse") -> Task:
+    """The same task with the pictures of a folder: one in twenty for the test, one for validation, the rest for training.
+
+    Args:
+        task: its alphabet, grammar and preparation stay.
+        folder: of pictures and labels.
+        bad_examples: what becomes of labels that don't suit the task: ``refuse`` the folder, or ``skip`` and count them.
+
+    Raises:
+        UserError: the folder can't be read, holds bad examples, or too few for three splits.
+    """
+    labels = parse_labels(folder)
+    bad = [problem for problem in label_problems(labels, task.requirements) if not problem.harmless]
+    if bad_examples == "refuse":
+        refuse(bad, labels, " (--bad_examples=skip leaves them out)")
+    elif bad:
+        logger.warning("%d problems in %s; what they are about is left out. The first: %s", len(bad), labels.file, bad[0])
+    left_out = {problem.label for problem in bad}
+    rows = [row for row in labels.rows if row not in left_out]
+    sources = {split: FolderSource.of(rows, split) for split in ("train", "validation", "test")}
+    if not all(map(len, sources.values())):
+        raise UserError(f"{folder}: {len(rows)} pictures are too few to split into training, validation and test")
+    return replace(task, source=_FolderSplits(sources), judge=f"{folder}, kept out of training", exhibit=None)
+
+
+@dataclass(frozen=True)
+class _FolderSplits:
+    sources: Mapping[str, FolderSource]
+
+    def __call__(self, split: Split, seed: int) -> FolderSource:
+        return self.sources[split]
+
+
+def captcha() -> Task:
     """Four characters of 0-9A-Z at 170x80 that look like those of the ``captcha`` package.
 
     We draw the pictures for training and validation, reproducibly; the package itself, unmodified, draws those of the
     test split, with chance of its own: only their texts depend on the seed.
-
-    Args:
-        emphasis: share of the characters in training that are 0 or O, besides those that chance brings: they are the
-            hardest to tell apart. Other splits have every character equally often.
     """
     from importlib.metadata import version
 
     return Task(
         name="captcha",
-        alphabet=CAPTCHA_ALPHABET,
-        preparation=Preparation(CAPTCHA_HEIGHT, CAPTCHA_WIDTH),
-        max_length=CAPTCHA_LENGTH,
-        source=functools.partial(_captcha_source, emphasis=emphasis),
+        alphabet=drawn.CAPTCHA_ALPHABET,
+        preparation=Preparation(drawn.CAPTCHA_HEIGHT, drawn.CAPTCHA_WIDTH),
+        max_length=drawn.CAPTCHA_LENGTH,
+        source=drawn.captcha_source,
         judge=f"the unmodified captcha package {version('captcha')}",
-        exhibit=lambda: Example(np.asarray(_package_generator().generate_image("0O0O")), "0O0O"),
+        exhibit=lambda: drawn.package_captcha("0O0O"),
     )
 
 
-@dataclass(frozen=True)
-class CaptchaSource:
-    """Captchas that we draw: a pure function of (seed, split, index)."""
-
-    split: Split
-    seed: int
-    emphasis: float = 0.0
-
-    def __len__(self) -> int:
-        return ENDLESS
-
-    def __getitem__(self, index: int) -> Example:
-        draws = Draws(self.seed, self.split, index)
-        text = _captcha_text(draws, self.emphasis)
-        return Example(captcha_drawing.draw(text, CAPTCHA_WIDTH, CAPTCHA_HEIGHT, draws), text)
+Variant = Literal["competition", "author"]
+_STYLES: dict[Variant, level1_drawing.Style] = {
+    "competition": level1_drawing.COMPETITION,
+    "author": level1_drawing.AUTHOR,
+}
 
 
-@dataclass(frozen=True)
-class PackageCaptchaSource:
-    """Captchas drawn by the ``captcha`` package as it is; only the texts can be repeated."""
+def level1(variant: Variant = "competition", *, equalize: bool = True, faint: float = 0.0) -> Task:
+    """Arithmetic such as ``(3-7)+5`` at 180x60.
 
-    seed: int
-
-    def __len__(self) -> int:
-        return ENDLESS
-
-    def __getitem__(self, index: int) -> Example:
-        text = _captcha_text(Draws(self.seed, "test", index))
-        return Example(np.asarray(_package_generator().generate_image(text)), text)
-
-
-def _captcha_source(split: Split, seed: int, emphasis: float) -> Source:
-    if split == "test":
-        return PackageCaptchaSource(seed)
-    return CaptchaSource(split, seed, emphasis if split == "train" else 0.0)
-
-
-def _captcha_text(draws: Draws, emphasis: float = 0.0) -> str:
-    def character() -> str:
-        hard = draws.uniform() < emphasis
-        return draws.choice(_CAPTCHA_HARD if hard else CAPTCHA_ALPHABET.characters)
-
-    return "".join(character() for _ in range(CAPTCHA_LENGTH))
+    Args:
+        variant: ``competition``: one face a picture, 15 dots; ``author``: a face for each character and 30 dots, which is what
+            the source document's author drew for training.
+        equalize: spread the levels of grey of each picture, which brings faint texts out.
+        faint: share of the training pictures whose text can hardly be told from the background, besides those of chance.
+    """
+    grammar = Level1()
+    return Task(
+        name="level1",
+        alphabet=grammar.alphabet,
+        preparation=Preparation(level1_drawing.HEIGHT, level1_drawing.WIDTH, equalize=equalize),
+        max_length=grammar.MAX_LENGTH,
+        source=functools.partial(drawn.Level1Source, style=_STYLES[variant], faint=faint),
+        judge="our own drawing",
+        grammar=grammar,
+    )
 
 
-@functools.cache
-def _package_generator():  # type: ignore[no-untyped-def]
-    from captcha.image import ImageCaptcha
-
-    return ImageCaptcha(width=CAPTCHA_WIDTH, height=CAPTCHA_HEIGHT)
-
-
-TASKS: dict[str, Callable[[], Task]] = {"captcha": captcha}
+TASKS: dict[str, Callable[[], Task]] = {"captcha": captcha, "level1": level1}
 
 
 def by_name(name: str) -> Task:

@@ -46,13 +46,14 @@ RECIPES = {
         ),
     ),
     "quick": Recipe(
-        tasks.captcha(emphasis=0.12),
+        tasks.captcha(),
         Config(
             backbone="light",
-            epochs=8,
-            steps_per_epoch=250,
+            epochs=10,
+            steps_per_epoch=260,
             batch_size=64,
-            learning_rate=3e-3,
+            optimizer="muon",
+            learning_rate=6e-3,
             lr_schedule="onecycle",
             validation_examples=1000,
             eval_examples=2000,

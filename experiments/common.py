@@ -12,8 +12,8 @@ from absl import app, flags
 import crnn_jax
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.models.config import BACKBONES, RECURRENCES
-from crnn_jax.tasks import Task
-from crnn_jax.training.config import BATCH_NORMS, DTYPES, SCHEDULES, Config
+from crnn_jax.tasks import BAD_EXAMPLES, Task, from_folder
+from crnn_jax.training.config import BATCH_NORMS, DTYPES, OPTIMIZERS, SCHEDULES, Config
 from crnn_jax.training.host import prepare_cpu
 from crnn_jax.training.log import log_to_stderr, logger
 
@@ -26,6 +26,15 @@ _RECIPE = flags.DEFINE_enum(
     ["document", "quick"],
     "document: the source document's; quick: a useful model on two cores in minutes",
 )
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "folder of pictures and labels to learn from, instead of pictures that we draw"
+)
+_BAD_EXAMPLES = flags.DEFINE_enum(
+    "bad_examples",
+    "refuse",
+    BAD_EXAMPLES,
+    "labels in --data_dir that don't suit the task: refuse to start, or skip and count them",
+)
 _RESUME = flags.DEFINE_enum(
     "resume", "auto", ["auto", "never"], "auto: go on with a run in --workdir; never: refuse if there is one"
 )
@@ -37,6 +46,7 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "epochs": flags.DEFINE_integer("epochs", None, "validations of a run", lower_bound=1),
     "steps_per_epoch": flags.DEFINE_integer("steps_per_epoch", None, "batches of an epoch", lower_bound=1),
     "batch_size": flags.DEFINE_integer("batch_size", None, "pictures of a batch, over all devices", lower_bound=1),
+    "optimizer": flags.DEFINE_enum("optimizer", None, OPTIMIZERS, "rule of the steps"),
     "learning_rate": flags.DEFINE_float("learning_rate", None, "the largest", lower_bound=0),
     "lr_schedule": flags.DEFINE_enum("lr_schedule", None, SCHEDULES, "learning rate over the run"),
     "clip_norm": flags.DEFINE_float("clip_norm", None, "largest norm of a step's gradients", lower_bound=0),
@@ -69,9 +79,12 @@ def _run(recipe: Recipe, argv: list[str]) -> int:
         if argv[1:]:
             raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
         config = replace(recipe.config, **{n: f.value for n, f in _OVERRIDES.items() if f.value is not None})
+        task = recipe.task
+        if _DATA_DIR.value:
+            task = from_folder(task, _DATA_DIR.value, _BAD_EXAMPLES.value)  # type: ignore[arg-type]
         prepare_cpu()  # before `_hint` asks jax where it runs
         _hint(config)
-        crnn_jax.train(recipe.task, config, workdir, resume=_RESUME.value == "auto")
+        crnn_jax.train(task, config, workdir, resume=_RESUME.value == "auto")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,6 +1,7 @@
-"""The loss against a sum over all paths, greedy reading against paths written by hand."""
+"""The loss, the search and the alignment against all paths, greedy reading against paths written by hand."""
 
 import itertools
+from collections import Counter
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from crnn_jax import ctc
+from crnn_jax.alphabet import Alphabet
+from crnn_jax.grammar import Grammar, Level1
 
 
 def collapse(path, blank):
@@ -96,3 +99,119 @@ def test_character_confidence_is_the_largest_of_its_columns():
     probabilities = jnp.array([[[0.6, 0.1, 0.3], [0.8, 0.1, 0.1], [0.1, 0.2, 0.7], [0.2, 0.7, 0.1]]])
     read = ctc.greedy(jnp.log(probabilities))
     np.testing.assert_allclose(read.character_confidences[0, :2], [0.8, 0.7], rtol=1e-5)
+
+
+class Words(Grammar):
+    """Some words, letter by letter."""
+
+    name = "words"
+    alphabet = Alphabet("ab")
+    start = ""
+
+    def __init__(self, *words):
+        self.words = words
+
+    def advance(self, state, character):
+        text = state + character
+        return text if any(word.startswith(text) for word in self.words) else None
+
+    def completion(self, state):
+        # Shortest in columns: a repeat takes two.
+        rests = [word[len(state) :] for word in self.words if word.startswith(state)]
+        return min(rests, key=lambda rest: len(rest) + sum(a == b for a, b in itertools.pairwise(state[-1:] + rest)))
+
+    def sample(self, draws):
+        return self.words[0]
+
+
+def texts_by_probability(logits):
+    """Every text of T columns with its probability, summed over all paths."""
+    probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
+    columns, classes = probabilities.shape
+    found = Counter()
+    for path in itertools.product(range(classes), repeat=columns):
+        found[collapse(path, classes - 1)] += np.prod(probabilities[range(columns), path])
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("words", [None, ("ab", "b"), ("aab", "abb", "bb"), ("aaa",), ("", "aa", "a"), ("abab", "bbb")])
+def test_wide_beam_finds_all_texts_with_their_exact_probability(words, seed):
+    logits = 2 * jax.random.normal(jax.random.key(seed), (5, 3))
+    grammar = None if words is None else Words(*words)
+    expected = {
+        ids: p
+        for ids, p in texts_by_probability(logits).items()
+        if grammar is None or grammar.contains(grammar.alphabet.decode(ids))
+    }
+    (found,) = ctc.beam(logits[None], grammar=grammar, width=1000)
+    assert {hypothesis.ids for hypothesis in found} == set(expected)
+    for hypothesis in found:
+        np.testing.assert_allclose(hypothesis.log_probability, np.log(expected[hypothesis.ids]), rtol=1e-5, atol=1e-6)
+    assert [h.log_probability for h in found] == sorted((h.log_probability for h in found), reverse=True)
+
+
+def test_beam_takes_the_lengths():
+    logits = jax.random.normal(jax.random.key(0), (2, 5, 3))
+    both = ctc.beam(logits, jnp.array([5, 3]), width=100)
+    assert both[0] == ctc.beam(logits[:1], width=100)[0]
+    assert both[1] == ctc.beam(logits[1:, :3], width=100)[0]
+
+
+@pytest.mark.parametrize("width", [1, 2, 16])
+def test_narrow_beam_ends_in_a_sentence_whatever_the_network_says(width):
+    grammar = Level1()
+    for columns in (5, 6, 9):
+        logits = 5 * jax.random.normal(jax.random.key(columns), (8, columns, grammar.alphabet.size))
+        for found in ctc.beam(logits, grammar=grammar, width=width):
+            assert 1 <= len(found) <= width
+            assert all(grammar.contains(grammar.alphabet.decode(h.ids)) for h in found)
+
+
+def test_beam_uses_each_column_where_a_word_needs_them_all():
+    logits = jnp.zeros((1, 5, 3))
+    (found,) = ctc.beam(logits, grammar=Words("aaa"), width=1)
+    assert found[0].ids == (0, 0, 0)
+    np.testing.assert_allclose(found[0].log_probability, 5 * np.log(1 / 3), rtol=1e-6)  # a, blank, a, blank, a
+    assert ctc.beam(logits[:, :4], grammar=Words("aaa")) == [[]]
+
+
+def test_beam_finds_what_greedy_misses():
+    # Two columns: the best path is two blanks (0.36), and the text a has 0.64.
+    logits = jnp.log(jnp.array([[[0.4, 1e-9, 0.6], [0.4, 1e-9, 0.6]]]))
+    assert ctc.greedy(logits).counts.tolist() == [0]
+    assert ctc.beam(logits)[0][0].ids == (0,)
+
+
+def test_beam_checks_the_alphabet():
+    with pytest.raises(ValueError, match="logits of 3 characters, and 2"):
+        ctc.beam(jnp.zeros((1, 5, 4)), grammar=Words("ab"))
+
+
+@pytest.mark.parametrize("ids", [(), (0,), (0, 1), (1, 1), (0, 0, 1)])
+def test_alignment_is_the_best_path_and_knows_the_probability(ids):
+    logits = 2 * jax.random.normal(jax.random.key(len(ids)), (6, 3))
+    probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
+    paths = [path for path in itertools.product(range(3), repeat=6) if collapse(path, 2) == ids]
+    best = max(paths, key=lambda path: np.prod(probabilities[range(6), path]))
+    aligned = ctc.align(logits, ids)
+    spans = [(k, len(list(run))) for k, run in itertools.groupby(best)]
+    starts = np.cumsum([0, *[length for _, length in spans]])
+    expected = [(starts[i], starts[i + 1]) for i, (k, _) in enumerate(spans) if k != 2]
+    assert list(zip(aligned.starts, aligned.ends, strict=True)) == expected
+    for i, start, end, confidence in zip(ids, aligned.starts, aligned.ends, aligned.confidences, strict=True):
+        np.testing.assert_allclose(confidence, probabilities[start:end, i].max(), rtol=1e-5)
+    np.testing.assert_allclose(np.exp(aligned.log_probability), probability_of(ids, probabilities), rtol=1e-5)
+
+
+def test_alignment_of_greedy_is_greedys_own():
+    logits = logits_of([[2, 0, 0, 2, 0, 1, 1, 2]], 3)
+    read, aligned = ctc.greedy(logits), ctc.align(logits[0], [0, 0, 1])
+    assert aligned.starts.tolist() == read.starts[0, :3].tolist()
+    assert aligned.ends.tolist() == read.ends[0, :3].tolist()
+    np.testing.assert_allclose(np.exp(aligned.log_probability), read.confidences[0], rtol=1e-5)
+
+
+def test_alignment_of_a_text_that_does_not_fit():
+    with pytest.raises(ValueError, match="3 characters can't be aligned to 4 columns"):
+        ctc.align(jnp.zeros((4, 3)), (0, 0, 0))

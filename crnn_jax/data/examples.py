@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from crnn_jax.alphabet import Alphabet
+from crnn_jax.data.images import UnreadableImage
 from crnn_jax.errors import UserError
 
 PADDING = -1  # stands for an index where a batch holds no example
@@ -38,13 +39,16 @@ class Preparation:
     Attributes:
         height: of the network's pictures, in pixels.
         width: likewise.
+        equalize: turn the picture to grey and spread its levels evenly (histogram equalisation), which shows what differs from
+            the background by a single level.
     """
 
     height: int
     width: int
+    equalize: bool = False
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Stretches a picture to the network's size; one that has it already is left alone.
+        """Stretches a picture to the network's size; one that has it already keeps its pixels.
 
         Args:
             image: (H, W, 3) uint8 RGB.
@@ -52,6 +56,9 @@ class Preparation:
         Returns:
             (height, width, 3) uint8 RGB.
         """
+        if self.equalize:  # before the levels are mixed
+            grey = cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+            image = np.repeat(grey[..., None], 3, axis=2)
         if image.shape[:2] == (self.height, self.width):
             return image
         smaller = image.shape[0] > self.height and image.shape[1] > self.width
@@ -60,7 +67,7 @@ class Preparation:
 
 
 class Batch(TypedDict):
-    """Examples as arrays.
+    """Examples as arrays, and what could not be read.
 
     Attributes:
         images: (B, H, W, 3) uint8.
@@ -69,6 +76,7 @@ class Batch(TypedDict):
         label_lengths: (B,) int32.
         weights: (B,) float32, 0 where there is no example.
         positions: (B,) int32, place in the batch of all hosts.
+        unreadable: what is wrong with pictures that can't be read; their places are empty.
     """
 
     images: np.ndarray
@@ -77,6 +85,7 @@ class Batch(TypedDict):
     label_lengths: np.ndarray
     weights: np.ndarray
     positions: np.ndarray
+    unreadable: list[str]
 
 
 @dataclass(frozen=True)
@@ -113,11 +122,16 @@ class BatchMaker:
             label_lengths=np.zeros(size, np.int32),
             weights=np.zeros(size, np.float32),
             positions=np.arange(first_position, first_position + size, dtype=np.int32),
+            unreadable=[],
         )
         for place, index in enumerate(indices.tolist()):
             if index == PADDING:
                 continue
-            image, text = self.source[index]
+            try:
+                image, text = self.source[index]
+            except UnreadableImage as error:
+                batch["unreadable"].append(str(error))
+                continue
             if len(text) > self.max_length:
                 raise UserError(f"example {index}: the text {text!r} is longer than {self.max_length} characters")
             batch["images"][place] = self.preparation(image)

@@ -1,47 +1,192 @@
-"""Folders of pictures with their texts."""
+"""Folders of pictures with their texts: reading them, what can be wrong with them, and their examples."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from crnn_jax.data.images import SUFFIXES
+from crnn_jax.alphabet import Alphabet
+from crnn_jax.data.examples import Example
+from crnn_jax.data.images import SUFFIXES, UnreadableImage, read_image
+from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
+from crnn_jax.grammar import ExpressionError, Grammar, evaluate
+
+LABEL_FILES = ("labels.txt", "labels.tsv", "labels.csv")
+_SHARES = 20  # of which one is for validation and one for the test
 
 
 class Labelled(NamedTuple):
-    """A picture file and its text."""
+    """A picture file and its text.
+
+    Attributes:
+        path: of the picture.
+        text: that is in it.
+        value: what the text comes to, where the label says so.
+        place: file and line of the label.
+    """
 
     path: Path
     text: str
+    value: str | None
+    place: str
 
 
-def read_labels(folder: str | Path) -> list[Labelled]:
-    """The pictures of a folder and their texts.
+class Problem(NamedTuple):
+    """Something wrong with a folder.
 
-    These stand in ``labels.txt`` (UTF-8; line i, from 0, is about ``i.png``: the text, then perhaps a space and a value), or
-    in ``labels.tsv`` or ``labels.csv`` with the columns ``file`` and ``text``.
+    Attributes:
+        place: a file, perhaps with a line.
+        what: is wrong.
+        label: that it is about.
+        harmless: it is only said, and training goes on with what there is.
+    """
+
+    place: str
+    what: str
+    label: Labelled | None = None
+    harmless: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}"
+
+
+class Labels(NamedTuple):
+    """The labels of a folder, and the problems of their file."""
+
+    file: Path
+    rows: list[Labelled]
+    problems: list[Problem]
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What the texts of a task must be like.
+
+    Attributes:
+        alphabet: their characters.
+        max_length: characters of the longest.
+        grammar: of the texts; None: any will do.
+    """
+
+    alphabet: Alphabet
+    max_length: int
+    grammar: Grammar | None = None
+
+
+def parse_labels(folder: str | Path) -> Labels:
+    """Reads the labels of a folder, whatever else is wrong there.
+
+    They stand in ``labels.txt`` (UTF-8; line i, from 0, is about ``i.png``: the text, then perhaps a space and a value), or
+    in ``labels.tsv`` or ``labels.csv`` with the columns ``file`` and ``text``, and perhaps ``value``.
 
     Raises:
-        UserError: the folder or the file is missing, empty or malformed, or names a picture that isn't there.
+        UserError: the folder or the file is missing or can't be read, or the file is empty.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder")
-    for name, read in (("labels.txt", _read_txt), ("labels.tsv", _read_table), ("labels.csv", _read_table)):
-        if (folder / name).is_file():
-            labels = read(folder / name)
-            break
-    else:
-        raise UserError(f"{folder}: holds no labels.txt, labels.tsv or labels.csv")
-    if not labels:
-        raise UserError(f"{folder / name}: is empty")
-    missing = [label.path for label in labels if not label.path.is_file()]
-    if missing:
-        raise UserError(f"{folder / name}: {len(missing)} of {len(labels)} pictures are missing, the first is {missing[0]}")
-    return labels
+    file = next((folder / name for name in LABEL_FILES if (folder / name).is_file()), None)
+    if file is None:
+        raise UserError(f"{folder}: holds no {', '.join(LABEL_FILES[:-1])} or {LABEL_FILES[-1]}")
+    text, problems = _text_of(file)
+    lines = text.removesuffix("\n").split("\n") if text else []
+    rows = list((_parse_txt if file.suffix == ".txt" else _parse_table)(file, lines, problems))
+    if not rows and not problems:
+        raise UserError(f"{file}: is empty")
+    return Labels(file, rows, problems)
+
+
+def label_problems(labels: Labels, requirements: Requirements | None = None) -> Iterator[Problem]:
+    """What can be seen without opening the pictures.
+
+    Args:
+        labels: of a folder.
+        requirements: of a task; without, a text that is arithmetic must still come to the value beside it.
+    """
+    yield from labels.problems
+    names = Counter(row.path for row in labels.rows)
+    seen: set[Path] = set()
+    for row in labels.rows:
+        if names[row.path] > 1 and row.path in seen:
+            yield Problem(row.place, f"{row.path.name} has a label already", row)
+        seen.add(row.path)
+        if not row.path.is_file():
+            yield Problem(row.place, f"there is no picture {row.path.name}", row)
+        what = _text_problem(row, requirements)
+        if what:
+            yield Problem(row.place, what, row)
+    surplus = [
+        p for p in sorted(labels.file.parent.iterdir(), key=_by_number) if p.suffix.lower() in SUFFIXES and p not in seen
+    ]
+    yield from (Problem(str(path), "has no label", harmless=True) for path in surplus)
+
+
+def picture_problems(labels: Labels, after_each: Callable[[], object] = lambda: None) -> Iterator[Problem]:
+    """Pictures that are there but can't be read.
+
+    Args:
+        labels: of a folder.
+        after_each: called after each picture.
+    """
+    for row in labels.rows:
+        if row.path.is_file():
+            try:
+                read_image(row.path)
+            except UnreadableImage as error:
+                yield Problem(row.place, str(error), row)
+        after_each()
+
+
+def read_labels(folder: str | Path) -> list[Labelled]:
+    """The pictures of a folder and their texts; see `parse_labels`.
+
+    Raises:
+        UserError: the folder or the file is missing, empty or malformed, or names a picture that isn't there.
+    """
+    labels = parse_labels(folder)
+    refuse([p for p in label_problems(labels) if not p.harmless], labels)
+    return labels.rows
+
+
+def refuse(problems: Sequence[Problem], labels: Labels, advice: str = "") -> None:
+    """Raises a UserError that names the first problem and counts the others, if there are any."""
+    if problems:
+        more = f"; and {len(problems) - 1} more, which `crnn-jax check {labels.file.parent}` lists" if problems[1:] else ""
+        raise UserError(f"{problems[0]}{more}{advice}")
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """The examples of one split of a folder.
+
+    A picture's split hangs on its file's name alone, so that it stays where it is when others come or go.
+    """
+
+    rows: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, labels: Iterable[Labelled], split: Split) -> FolderSource:
+        """Of some labels, those of a split."""
+        return cls(tuple((str(row.path), row.text) for row in labels if split_of(row.path.name) == split))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Example:
+        path, text = self.rows[index]
+        return Example(read_image(path), text)
+
+
+def split_of(name: str) -> Literal["train", "validation", "test"]:
+    """The split that a file of some name belongs to: one in twenty is for the test, one in twenty for validation."""
+    share = zlib.crc32(name.encode()) % _SHARES
+    return "test" if share == 0 else "validation" if share == 1 else "train"
 
 
 def find_images(patterns: Iterable[str]) -> list[Path]:
@@ -73,33 +218,66 @@ def _by_number(path: Path) -> tuple[bool, int, str]:
     return (False, int(path.stem), path.name) if path.stem.isdecimal() else (True, 0, path.name)
 
 
-def _read_txt(path: Path) -> list[Labelled]:
-    lines = _text_of(path).splitlines()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            raise UserError(f"{path}, line {number}: is empty")
-    return [Labelled(path.parent / f"{i}.png", line.split()[0]) for i, line in enumerate(lines)]
+def _parse_txt(path: Path, lines: list[str], problems: list[Problem]) -> Iterator[Labelled]:
+    for i, line in enumerate(lines):
+        text, _, value = line.strip().partition(" ")
+        place = f"{path}, line {i + 1}"
+        if text:
+            yield Labelled(path.parent / f"{i}.png", text, value.strip() or None, place)
+        else:
+            problems.append(Problem(place, "is empty"))
 
 
-def _read_table(path: Path) -> list[Labelled]:
-    lines = _text_of(path).splitlines()
+def _parse_table(path: Path, lines: list[str], problems: list[Problem]) -> Iterator[Labelled]:
     # In TSV a quote is a character like any other.
     rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if path.suffix == ".tsv" else csv.DictReader(lines)
     columns = rows.fieldnames or []
-    if "file" not in columns or "text" not in columns:
-        raise UserError(f"{path}, line 1: must name the columns file and text, not {', '.join(columns) or 'nothing'}")
-    labels = []
+    if lines and ("file" not in columns or "text" not in columns):
+        problems.append(
+            Problem(f"{path}, line 1", f"must name the columns file and text, not {', '.join(columns) or 'nothing'}")
+        )
+        return
     for row in rows:
-        if not row["file"] or not row["text"]:
-            raise UserError(f"{path}, line {rows.line_num}: lacks a file or a text")
-        labels.append(Labelled(path.parent / row["file"], row["text"]))
-    return labels
+        place = f"{path}, line {rows.line_num}"
+        if row["file"] and row["text"]:
+            yield Labelled(path.parent / row["file"], row["text"], row.get("value") or None, place)
+        else:
+            problems.append(Problem(place, "lacks a file or a text"))
 
 
-def _text_of(path: Path) -> str:
+def _text_problem(row: Labelled, requirements: Requirements | None) -> str | None:
+    """What is wrong with a text, if anything."""
+    grammar = requirements.grammar if requirements else None
+    if requirements:
+        unknown = sorted(set(row.text) - set(requirements.alphabet.characters))
+        if unknown:
+            characters = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in unknown)
+            return f"{row.text!r} has characters that are not in the alphabet: {characters}"
+        if len(row.text) > requirements.max_length:
+            return f"{row.text!r} is longer than {requirements.max_length} characters"
+        if grammar and not grammar.contains(row.text):
+            return f"{row.text!r} is not a text of {grammar.name}"
+    if row.value is None:
+        return None
     try:
-        return path.read_text(encoding="utf-8-sig")
+        value = grammar.value(row.text) if grammar else str(evaluate(row.text))
+    except ExpressionError:
+        return None
+    return f"{row.text!r} comes to {value}, not {row.value}" if value not in (None, row.value) else None
+
+
+def _text_of(path: Path) -> tuple[str, list[Problem]]:
+    """A file's text with plain line ends, and what was done for that."""
+    try:
+        text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 (byte {error.start})") from None
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror})") from None
+    problems = []
+    if text.startswith("\ufeff"):
+        problems.append(Problem(f"{path}, line 1", "starts with a byte order mark, which is skipped", harmless=True))
+    if "\r" in text:
+        line = text[: text.index("\r")].count("\n") + 1
+        problems.append(Problem(f"{path}, line {line}", "lines end in CR LF, which is read as LF", harmless=True))
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), problems

@@ -61,7 +61,7 @@ def draw(text: str, width: int, height: int, draws: RandomNumbers) -> np.ndarray
         x, y = draws.below(width + 1), draws.below(height + 1)
         canvas.line(((x, y), (x - 1, y - 1)), fill=colour, width=3)
     _draw_arc(canvas, colour, width, height, draws)
-    return _smooth(np.asarray(image))
+    return smooth(np.asarray(image))
 
 
 def _colour(low: int, high: int, draws: RandomNumbers) -> Colour:
@@ -118,8 +118,12 @@ def _draw_arc(canvas: ImageDraw.ImageDraw, colour: Colour, width: int, height: i
     canvas.arc((x1, y1, x2, y2), start, end, fill=colour)
 
 
-def _smooth(picture: np.ndarray) -> np.ndarray:
-    """Pillow's SMOOTH filter in integers: the same bytes, the outermost pixels left as they are."""
+def smooth(picture: np.ndarray) -> np.ndarray:
+    """Pillow's SMOOTH filter in integers: the same bytes, the outermost pixels left as they are.
+
+    Args:
+        picture: (H, W, 3) uint8.
+    """
     sums = cv2.boxFilter(picture, cv2.CV_16U, (3, 3), normalize=False)
     smoothed = _SMOOTH_TABLE[sums + 4 * picture.astype(np.uint16)]
     result = picture.copy()

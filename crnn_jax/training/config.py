@@ -12,6 +12,8 @@ from crnn_jax.models.config import Architecture, check_choices
 
 Schedule = Literal["constant", "step", "onecycle"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+Optimizer = Literal["adam", "muon"]
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 Dtype = Literal["float32", "bfloat16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 BatchNormStatistics = Literal["global", "tower"]
@@ -26,6 +28,7 @@ class Config(Architecture):
         epochs: how often the network is validated and saved.
         steps_per_epoch: batches of an epoch.
         batch_size: examples of a batch, on all devices and hosts together.
+        optimizer: see `crnn_jax.training.schedules.make_optimizer`.
         learning_rate: the largest.
         lr_schedule: ``constant``; ``step``: a tenth from one stage to the next; ``onecycle``: up for a fifth of the run, then
             down to almost nothing (Smith and Topin 2018).
@@ -45,6 +48,7 @@ class Config(Architecture):
     epochs: int = 10
     steps_per_epoch: int = 400
     batch_size: int = 64
+    optimizer: Optimizer = "adam"
     learning_rate: float = 3e-3
     lr_schedule: Schedule = "onecycle"
     lr_stages: int = 2
@@ -61,7 +65,7 @@ class Config(Architecture):
         for name in ("epochs", "steps_per_epoch", "batch_size", "lr_stages", "validation_examples", "eval_examples"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
-        check_choices(self, {"lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS})
+        check_choices(self, {"optimizer": OPTIMIZERS, "lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS})
         if not self.learning_rate > 0:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
         if self.clip_norm is not None and not self.clip_norm > 0:

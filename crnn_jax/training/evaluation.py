@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crnn_jax.alphabet import Alphabet
+from crnn_jax import ctc
 from crnn_jax.data.examples import Batch
+from crnn_jax.decoding import Decoder
 from crnn_jax.metrics import Score
 from crnn_jax.training import steps
 from crnn_jax.training.state import TrainState
@@ -33,19 +34,21 @@ class Evaluation:
         loss: mean of the CTC losses.
         right: some pictures that were read right.
         wrong: some that were not.
+        unreadable: what is wrong with pictures that could not be read.
     """
 
     score: Score = field(default_factory=Score)
     loss: float = 0.0
     right: list[Judged] = field(default_factory=list)
     wrong: list[Judged] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
 def evaluate(
     eval_step: steps.EvalStep,
     state: TrainState,
     batches: Iterable[Batch],
-    alphabet: Alphabet,
+    decoder: Decoder,
     devices: int,
     *,
     samples: int = 24,
@@ -57,26 +60,24 @@ def evaluate(
         eval_step: from `steps.make_eval_step`.
         state: replicated.
         batches: of host arrays.
-        alphabet: of the texts.
+        decoder: from columns to texts.
         devices: that the batches are spread over.
         samples: right and wrong pictures to keep, each.
         after_batch: called with the number of examples of each batch.
     """
     result, total = Evaluation(), 0.0
     for batch in batches:
-        read, losses = steps.gather(eval_step(state, steps.shard(batch, devices)))
+        read = steps.gather(eval_step(state, steps.shard(batch, devices)))
         places = np.flatnonzero(batch["weights"])
+        decoded = decoder(read.logits[places], read.lengths[places], ctc.Greedy(*(field[places] for field in read.greedy)))
+        texts = [decoder.alphabet.decode(batch["labels"][i, : batch["label_lengths"][i]]) for i in places]
         judged = [
-            Judged(
-                batch["images"][i],
-                alphabet.decode(batch["labels"][i, : batch["label_lengths"][i]]),
-                alphabet.decode(read.ids[i, : read.counts[i]]),
-                float(read.confidences[i]),
-            )
-            for i in places
+            Judged(batch["images"][i], text, reading.text, reading.confidence)
+            for i, text, reading in zip(places, texts, decoded, strict=True)
         ]
-        result.score += Score.of((j.reading for j in judged), (j.text for j in judged))
-        total += float(losses[places].sum(dtype=np.float64))
+        result.score += Score.of((j.reading for j in judged), texts, decoder.grammar)
+        result.unreadable += batch["unreadable"]
+        total += float(read.losses[places].sum(dtype=np.float64))
         for j in judged:
             kept = result.right if j.reading == j.text else result.wrong
             if len(kept) < samples:

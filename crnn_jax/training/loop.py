@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,9 +20,10 @@ from crnn_jax import plots
 from crnn_jax.data.examples import BatchMaker
 from crnn_jax.data.pipeline import evaluation_batches, training_batches
 from crnn_jax.data.workers import BatchWorkers
+from crnn_jax.decoding import Decoder
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import Interrupted, UserError
-from crnn_jax.metrics import wilson_interval
+from crnn_jax.metrics import Score, wilson_interval
 from crnn_jax.models.crnn import CRNN, output_columns
 from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import Task
@@ -58,6 +59,8 @@ class Report:
         train_seconds: that this took, drawing included; compilation, validation and saving left out.
         train_images_per_second: one over the other.
         devices: trained on.
+        exact_value: share of readings that come to the same as their text; None for a task without a grammar.
+        computable: share of readings that are texts of the grammar; likewise.
     """
 
     exact_match: float
@@ -72,6 +75,8 @@ class Report:
     train_seconds: float
     train_images_per_second: float
     devices: str
+    exact_value: float | None = None
+    computable: float | None = None
 
 
 def train(
@@ -203,6 +208,7 @@ class _Run:
 
         splits: tuple[Split, ...] = ("train", "validation", "test")
         makers = {split: self._maker(split) for split in splits}
+        self._examples = {split: len(maker.source) for split, maker in makers.items()}
         self._workers = stack.enter_context(BatchWorkers(makers, config.worker_count))
         self._batches = training_batches(
             self._workers,
@@ -215,6 +221,7 @@ class _Run:
         self._step, self._epoch, self._clock = 0, _EpochSums(), _Clock()
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
         self._steps_here, self._blank_steps = 0, 0
+        self._unreadable: set[str] = set()
         self._saved = time.monotonic()
         if (newest := self._checkpoints.newest) is not None:
             state, progress = self._checkpoints.restore(newest, state)
@@ -260,7 +267,9 @@ class _Run:
         self._clock.pause()
         for _ in range(self._config.steps_per_epoch - self._epoch.steps):
             with self._minding_signals():
-                batch = steps.shard(next(self._batches), len(self._devices))
+                made = next(self._batches)
+            self._note_unreadable(made["unreadable"])
+            batch = steps.shard(made, len(self._devices))
             self._state, metrics = self._train_step(self._state, batch, self._key)
             self._step += 1
             # A step's metrics are fetched when the next one is under way, so that the device never waits for the host.
@@ -274,6 +283,12 @@ class _Run:
                 self._save(None)
                 self._clock.pause()
         self._collect()
+
+    def _note_unreadable(self, messages: Iterable[str]) -> None:
+        for message in messages:
+            if message not in self._unreadable:
+                self._unreadable.add(message)
+                logger.warning("left out: %s", message)
 
     def _tell(self, bar: tqdm) -> None:
         bar.set_postfix_str(f"loss {self._epoch.mean_loss:.3f}, {self._clock.rate:.0f} images/s", refresh=False)
@@ -311,8 +326,9 @@ class _Run:
             "epoch": self._step // config.steps_per_epoch,
             "loss": self._epoch.mean_loss,
             "val_loss": evaluation.loss,
-            **evaluation.score.summary(),
+            **self._summary(evaluation.score),
             "infeasible": int(self._epoch.infeasible),
+            "unreadable": len(self._unreadable),
             "learning_rate": float(make_schedule(config)(self._step - 1)),
             "images_per_second": round(self._clock.rate, 1),
         }
@@ -368,13 +384,13 @@ class _Run:
         logger.info(
             "judging the weights of step %d on %d pictures by %s",
             self._checkpoints.step(best),
-            self._config.eval_examples,
+            min(self._config.eval_examples, self._examples["test"]),
             self._task.judge,
         )
         evaluation = self._evaluate("test", self._config.eval_examples)
         score = evaluation.score
         report = Report(
-            **score.summary(),  # type: ignore[arg-type]
+            **self._summary(score),  # type: ignore[arg-type]
             interval=wilson_interval(score.exact, score.examples),
             judge=self._task.judge,
             step=self._checkpoints.step(best),
@@ -394,6 +410,9 @@ class _Run:
         )
         return report
 
+    def _summary(self, score: Score) -> dict[str, float]:
+        return score.summary() | (score.value_summary() if self._task.grammar else {})
+
     def _plot(self, evaluation: Evaluation) -> None:
         folder = self._directory.plots
         plots.curves(read_metrics(self._directory.metrics), folder / "curves.png")
@@ -401,11 +420,13 @@ class _Run:
         plots.confusions(evaluation.score.confusions, folder / "confusions.png")
         exhibit = self._task.exhibit or (lambda: self._task.source("test", self._config.seed)[0])
         weights = steps.unreplicate({"params": self._state.params, "batch_stats": self._state.batch_stats})
-        model = Recognizer(self._config.architecture, self._task.alphabet, self._task.preparation, weights)
+        task = self._task
+        model = Recognizer(self._config.architecture, task.alphabet, task.preparation, weights, task.grammar)
         picture = model.prepare(exhibit().image)
         plots.columns(picture, *model.probabilities(picture), self._task.alphabet, folder / "columns.png")
 
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
+        examples = min(examples, self._examples[split])
         with self._minding_signals(), progress_bar(examples, unit="image", description=split, leave=False) as bar:
             batches = evaluation_batches(self._workers, split, examples, self._config.batch_size)
 
@@ -414,9 +435,10 @@ class _Run:
                 if self._stop.is_set():
                     self._interrupt()
 
-            return evaluate(
-                self._eval_step, self._state, batches, self._task.alphabet, len(self._devices), after_batch=after_batch
-            )
+            decoder = Decoder(self._task.alphabet, self._task.grammar)
+            evaluation = evaluate(self._eval_step, self._state, batches, decoder, len(self._devices), after_batch=after_batch)
+        self._note_unreadable(evaluation.unreadable)
+        return evaluation
 
     def _maker(self, split: Split) -> BatchMaker:
         task = self._task

@@ -93,7 +93,8 @@ def describe(task: Task) -> dict[str, Any]:
     return {
         "task": task.name,
         "alphabet": task.alphabet.characters,
-        "preparation": {"height": task.preparation.height, "width": task.preparation.width},
+        "grammar": task.grammar.name if task.grammar else None,
+        "preparation": asdict(task.preparation),
     }
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
 import optax
+from optax.contrib import MuonDimensionNumbers, muon
 
 from crnn_jax.training.config import Config
 
@@ -10,6 +14,7 @@ _DECAY = 0.1  # of ``step``, from stage to stage
 _WARM_UP = 0.2  # share of ``onecycle`` in which the rate rises
 _START, _END = 25.0, 1e4  # ``onecycle`` starts at the top divided by the first and ends at that divided by the second
 _EPSILON = 1e-7  # Adam's, as in Keras
+_MUON_RMS = 0.2  # of an update, for a learning rate of 1
 
 
 def make_schedule(config: Config) -> optax.Schedule:
@@ -26,7 +31,30 @@ def make_schedule(config: Config) -> optax.Schedule:
 
 
 def make_optimizer(config: Config) -> optax.GradientTransformation:
-    """Adam (Kingma and Ba 2014) with the run's schedule, its gradients clipped by their global norm."""
-    adam = optax.adam(make_schedule(config), eps=_EPSILON)
+    """The run's optimiser with its schedule; gradients are clipped by their global norm first.
+
+    ``adam``: Kingma and Ba 2014. ``muon``: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, its
+    updates scaled to the size of Adam's (Liu et al., "Muon is scalable for LLM training", 2025, section 2.2) so that one rate
+    suits both; vectors and the classifier are left to Adam.
+    """
+    schedule = make_schedule(config)
+    if config.optimizer == "adam":
+        optimizer = optax.adam(schedule, eps=_EPSILON)
+    else:
+        optimizer = muon(schedule, consistent_rms=_MUON_RMS, muon_weight_dimension_numbers=_matrices)
     clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
-    return optax.chain(clip, adam)
+    return optax.chain(clip, optimizer)
+
+
+def _matrices(params: Any) -> Any:
+    """How each kernel of a network is a matrix: convolutions from all that they see to channels, recurrent ones a direction."""
+
+    def matrix(path: tuple[Any, ...], kernel: jax.Array) -> MuonDimensionNumbers | None:
+        if kernel.ndim == 4:
+            return MuonDimensionNumbers((0, 1, 2), 3)
+        if kernel.ndim == 3:
+            return MuonDimensionNumbers(1, 2)
+        hidden = kernel.ndim == 2 and path[-1].key == "kernel" and path[0].key != "classifier"
+        return MuonDimensionNumbers(0, 1) if hidden else None
+
+    return jax.tree_util.tree_map_with_path(matrix, params)

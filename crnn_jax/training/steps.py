@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,25 @@ from crnn_jax.training.state import TrainState
 AXIS = "devices"
 
 TrainStep = Callable[[TrainState, dict[str, Any], jax.Array], tuple[TrainState, dict[str, jax.Array]]]
-EvalStep = Callable[[TrainState, dict[str, Any]], tuple[ctc.Greedy, jax.Array]]
+
+
+class Read(NamedTuple):
+    """What a network makes of a batch.
+
+    Attributes:
+        logits: (D, B, T, K + 1).
+        lengths: (D, B) int, columns of each example.
+        greedy: the best paths.
+        losses: (D, B).
+    """
+
+    logits: jax.Array
+    lengths: jax.Array
+    greedy: ctc.Greedy
+    losses: jax.Array
+
+
+EvalStep = Callable[[TrainState, dict[str, Any]], Read]
 
 
 def make_train_step(
@@ -74,20 +92,21 @@ def make_train_step(
 
 
 def make_eval_step(model: CRNN, devices: Sequence[jax.Device]) -> EvalStep:
-    """A step that reads a batch: from a replicated state and a batch of `shard`, `ctc.Greedy` and the losses, (D, B)."""
+    """A step that reads a batch, from a replicated state and a batch of `shard`."""
 
-    def step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[ctc.Greedy, jax.Array]:
+    def step(state: TrainState, batch: dict[str, jax.Array]) -> Read:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         logits, lengths = cast(Columns, model.apply(variables, batch["images"], batch["widths"]))
         losses, _ = ctc.loss(logits, lengths, batch["labels"], batch["label_lengths"])
-        return ctc.greedy(logits, lengths), losses
+        return Read(logits, lengths, ctc.greedy(logits, lengths), losses)
 
     return jax.pmap(step, AXIS, devices=devices)
 
 
 def shard(batch: Batch, devices: int) -> dict[str, np.ndarray]:
-    """Splits (B, ...) arrays into (D, B / D, ...)."""
-    return {name: array.reshape(devices, -1, *array.shape[1:]) for name, array in batch.items()}  # type: ignore[attr-defined]
+    """Splits the (B, ...) arrays of a batch into (D, B / D, ...)."""
+    arrays = {name: value for name, value in batch.items() if isinstance(value, np.ndarray)}
+    return {name: array.reshape(devices, -1, *array.shape[1:]) for name, array in arrays.items()}
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:

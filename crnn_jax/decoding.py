@@ -1,0 +1,113 @@
+"""From the network's columns to texts: greedily, or by a search that obeys the task's grammar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from crnn_jax import ctc
+from crnn_jax.alphabet import Alphabet
+from crnn_jax.grammar import ExpressionError, Grammar
+
+Decode = Literal["auto", "greedy", "beam"]
+DECODES: tuple[Decode, ...] = get_args(Decode)
+
+
+class Span(NamedTuple):
+    """Where a character was read.
+
+    Attributes:
+        confidence: its largest probability in its columns.
+        start: the first of them.
+        end: the column after the last.
+    """
+
+    confidence: float
+    start: int
+    end: int
+
+
+class Decoded(NamedTuple):
+    """What the columns of a picture say.
+
+    Attributes:
+        text: all of it.
+        confidence: probability of the text, over all its alignments.
+        valid: whether it is a text of the grammar, and likelier than that there is none; without a grammar, whether it isn't
+            empty.
+        value: what it comes to; None for texts that are not valid or don't compute.
+        spans: of its characters.
+    """
+
+    text: str
+    confidence: float
+    valid: bool
+    value: str | None
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Reads columns.
+
+    Attributes:
+        alphabet: of the network.
+        grammar: of the texts; None: any.
+        mode: ``greedy``: the best character of each column; ``beam``: a search, held to the grammar if there is one;
+            ``auto``: the search where the greedy reading isn't a text of the grammar.
+        width: of the search.
+    """
+
+    alphabet: Alphabet
+    grammar: Grammar | None = None
+    mode: Decode = "auto"
+    width: int = 16
+
+    def __call__(self, logits: np.ndarray, lengths: np.ndarray, greedy: ctc.Greedy) -> list[Decoded]:
+        """Reads a batch on the host.
+
+        Args:
+            logits: (B, T, K + 1).
+            lengths: (B,) int, columns of each example.
+            greedy: what `ctc.greedy` made of them.
+        """
+        columns = [example[:length] for example, length in zip(logits, lengths.tolist(), strict=True)]
+        rows = (ctc.Greedy(*(field[i] for field in greedy)) for i in range(len(columns)))
+        return [self._decode(example, row) for example, row in zip(columns, rows, strict=True)]
+
+    def _decode(self, columns: np.ndarray, greedy: ctc.Greedy) -> Decoded:
+        text = self.alphabet.decode(greedy.ids[: int(greedy.counts)].tolist())
+        if self.mode == "beam" or (self.mode == "auto" and self.grammar is not None and not self.grammar.contains(text)):
+            found = ctc.beam(columns[None], grammar=self.grammar, width=self.width)[0]
+            if found:
+                return self._searched(columns, found[0].ids)
+        spans = zip(greedy.character_confidences, greedy.starts, greedy.ends, strict=True)
+        confidence = float(greedy.confidences)
+        return self._decoded(columns, text, confidence, [Span(float(p), int(a), int(b)) for p, a, b in spans][: len(text)])
+
+    def _searched(self, columns: np.ndarray, ids: tuple[int, ...]) -> Decoded:
+        # The search may have left alignments out; the alignment knows the probability of them all.
+        aligned = ctc.align(columns, ids)
+        spans = zip(aligned.confidences.tolist(), aligned.starts.tolist(), aligned.ends.tolist(), strict=True)
+        confidence = float(np.exp(aligned.log_probability))
+        return self._decoded(columns, self.alphabet.decode(ids), confidence, [Span(*span) for span in spans])
+
+    def _decoded(self, columns: np.ndarray, text: str, confidence: float, spans: list[Span]) -> Decoded:
+        if self.grammar is None:
+            return Decoded(text, confidence, bool(text), None, tuple(spans))
+        valid = self.grammar.contains(text) and confidence > _nothing(columns)
+        return Decoded(text, confidence, valid, _value(self.grammar, text) if valid else None, tuple(spans))
+
+
+def _nothing(columns: np.ndarray) -> float:
+    """Probability that there is no text at all."""
+    return float(np.exp(ctc.log_probabilities(columns)[:, -1].sum()))
+
+
+def _value(grammar: Grammar, text: str) -> str | None:
+    try:
+        return grammar.value(text)
+    except ExpressionError:  # such as a division by zero
+        return None

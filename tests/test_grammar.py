@@ -1,0 +1,150 @@
+import itertools
+from collections import Counter
+from fractions import Fraction
+
+import pytest
+
+from crnn_jax.alphabet import Alphabet
+from crnn_jax.drawing.random import Draws
+from crnn_jax.errors import UserError
+from crnn_jax.grammar import ExpressionError, Grammar, Level1, by_name, evaluate
+
+
+class Times(Grammar):
+    """The example of `Grammar`'s docstring."""
+
+    name = "times"
+    alphabet = Alphabet("0123456789:")
+    start = ""
+
+    def advance(self, state, character):
+        place = len(state)
+        highest = {0: "2", 1: "3" if state == "2" else "9", 3: "5", 4: "9"}.get(place, "")
+        fits = character == ":" if place == 2 else character in "0123456789" and character <= highest
+        return state + character if fits else None
+
+    def completion(self, state):
+        return "00:00"[len(state) :]
+
+    def sample(self, draws):
+        return f"{draws.below(24):02}:{draws.below(60):02}"
+
+
+def sentences(grammar):
+    """Every text of a finite grammar."""
+    open_ends = [("", grammar.start)]
+    while open_ends:
+        text, state = open_ends.pop()
+        if grammar.accepts(state):
+            yield text
+        for c in grammar.alphabet.characters:
+            after = grammar.advance(state, c)
+            if after is not None:
+                open_ends.append((text + c, after))
+
+
+def test_times_are_all_the_minutes_of_a_day():
+    assert sorted(sentences(Times())) == [f"{h:02}:{m:02}" for h in range(24) for m in range(60)]
+
+
+def test_level1_has_three_patterns_and_no_other_text():
+    found = list(sentences(Level1()))
+    operations = ["".join(c) for c in itertools.product("0123456789", "+-*", "0123456789", "+-*", "0123456789")]
+    expected = {*operations, *(f"({s[:3]}){s[3:]}" for s in operations), *(f"{s[:2]}({s[2:]})" for s in operations)}
+    assert len(found) == 27_000
+    assert set(found) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1+1", "1+1+", "(1+1)", "(1+1+1)", "12+1+1", "1/1+1", "1+1+1 ", "((1+1)+1", "1+(1+1"]
+)
+def test_level1_rejects(text):
+    assert not Level1().contains(text)
+
+
+@pytest.mark.parametrize("grammar", [Level1(), Times()])
+def test_a_completion_ends_a_text_and_shrinks(grammar):
+    draws = Draws(0, "train", 1)
+    for _ in range(50):
+        text, state = grammar.sample(draws), grammar.start
+        for c in text:
+            completion = grammar.completion(state)
+            first, rest = completion[0], completion[1:]
+            assert len(grammar.completion(grammar.advance(state, first))) <= len(rest)
+            state = grammar.advance(state, c)
+        assert grammar.accepts(state)
+
+
+def test_level1_samples_patterns_digits_and_operators_equally_often():
+    draws = Draws(0, "train", 0)
+    texts = [Level1().sample(draws) for _ in range(30_000)]
+    assert all(map(Level1().contains, texts[:100]))
+    patterns = Counter("".join("d" if c.isdigit() else "o" if c in "+-*" else c for c in text) for text in texts)
+    assert set(patterns) == set(Level1.PATTERNS)
+    assert all(abs(count / 30_000 - 1 / 3) < 0.012 for count in patterns.values())
+    characters = Counter("".join(texts))
+    assert all(abs(characters[d] / 90_000 - 1 / 10) < 0.005 for d in "0123456789")
+    assert all(abs(characters[o] / 60_000 - 1 / 3) < 0.01 for o in "+-*")
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("(3-7)+5", 1),
+        ("5-6+2", 1),
+        ("(6+7)*2", 26),
+        ("8-(2-9)", 15),
+        ("2+3*4", 14),
+        ("1-2-3", -4),
+        ("8/3/2", Fraction(4, 3)),
+        ("7*(1+(2+(3)))", 42),
+        ("0*0", 0),
+        ("100000", 100_000),
+    ],
+)
+def test_evaluate(expression, value):
+    assert evaluate(expression) == value
+
+
+def test_evaluate_is_exact_with_variables():
+    value = evaluate("(圳-(97510*45921))*流/35864", {"流": 42072, "圳": 86})
+    assert value == Fraction((86 - 97510 * 45921) * 42072, 35864)
+    assert evaluate("1/3+1/3+1/3") == 1
+
+
+def test_evaluate_agrees_with_python():
+    draws = Draws(3, "train", 0)
+    for _ in range(300):
+        text = Level1().sample(draws)
+        assert Level1().value(text) == str(eval(text))
+
+
+@pytest.mark.parametrize(
+    ("expression", "what"),
+    [
+        ("", "the end, character 1, is no number"),
+        ("1+", "the end, character 3, is no number"),
+        ("(1+2", "the end, character 5, stands where ) is missing"),
+        ("1+2)", "')', character 4, can't follow here"),
+        ("-1", "'-', character 1, is no number"),
+        ("1 + 2", "' ', character 2, can't follow here"),
+        ("__import__('os')", "'_', character 1, is no number"),
+        ("1**2", "'*', character 3, is no number"),
+        ("٣+1", "'٣', character 1, is no number"),
+        ("x+1", "'x', character 1, is no number"),
+        ("1/(2-2)", "divides by zero at character 2"),
+        ("(" * 200 + "1" + ")" * 200, "inside more than 100 brackets"),
+        ("1" * 5000, "too long"),
+    ],
+)
+def test_evaluate_says_what_is_wrong(expression, what):
+    with pytest.raises(ExpressionError) as error:
+        evaluate(expression)
+    assert what in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_grammars_have_names():
+    assert isinstance(by_name("level1"), Level1)
+    with pytest.raises(UserError, match="'plates' isn't one of level1"):
+        by_name("plates")
