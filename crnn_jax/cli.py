@@ -11,19 +11,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 from PIL import Image
 
 from crnn_jax import __version__, tasks
 from crnn_jax.data.examples import BATCH_SIZE
-from crnn_jax.data.folder import find_images, read_labels
+from crnn_jax.data.folder import find_images, label_problems, parse_labels, picture_problems, read_labels
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.errors import UserError
 from crnn_jax.training.log import progress_bar
 
 if TYPE_CHECKING:
+    from crnn_jax.decoding import Decode
     from crnn_jax.recognizer import Reading, Recognizer
 
 INTERRUPTED = 130
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     read.set_defaults(run=_read)
     read.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or globs")
     _add_model(read)
+    _add_decode(read)
     read.add_argument("--format", choices=("text", "json", "tsv"), default="text", help="of the lines")
     read.add_argument("--out", type=Path, help="write the lines to a file")
     read.add_argument("--timing", action="store_true", help="say on stderr how many pictures were read a second")
@@ -84,13 +86,31 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("folder", type=Path)
     _add_model(evaluate)
+    _add_decode(evaluate)
     evaluate.add_argument("--json", action="store_true", help="one JSON object")
-    evaluate.add_argument("--plots", type=Path, help="folder for sheets of right and wrong readings, and confusions")
+    evaluate.add_argument(
+        "--plots", type=Path, help="folder for sheets of right and wrong readings, a list of the wrong ones, and confusions"
+    )
+
+    check = commands.add_parser("check", help="say what is wrong with a folder of pictures and labels")
+    check.set_defaults(run=_check)
+    check.add_argument("folder", type=Path)
+    check.add_argument("--task", choices=sorted(tasks.TASKS), help="that the texts are for: its alphabet, length and grammar")
     return parser
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR", help="directory of a run")
+
+
+def _add_decode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--decode",
+        choices=("auto", "greedy", "beam"),
+        default="auto",
+        help="greedy: the best character of each column; beam: a search that obeys the task's grammar; auto: the search only"
+        " where the greedy reading breaks the grammar",
+    )
 
 
 def _read(arguments: argparse.Namespace) -> int:
@@ -102,7 +122,7 @@ def _read(arguments: argparse.Namespace) -> int:
         list(model.read_prepared([blank] * len(paths[:BATCH_SIZE])))
     clock = _Clock()
     with _output(arguments.out) as out, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
-        for path, reading in _read_files(model, paths, clock):
+        for path, reading in _read_files(model, paths, clock, arguments.decode):
             bar.update()
             if isinstance(reading, UnreadableImage):
                 failed += 1
@@ -138,7 +158,9 @@ class _Clock:
         )
 
 
-def _read_files(model: Recognizer, paths: Iterable[Path], clock: _Clock) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
+def _read_files(
+    model: Recognizer, paths: Iterable[Path], clock: _Clock, decode: Decode
+) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
     """Readings in the order of the paths; a picture that can't be read gives its error and the rest is read."""
     errors: dict[int, UnreadableImage] = {}
     good: list[tuple[int, Path]] = []
@@ -156,7 +178,7 @@ def _read_files(model: Recognizer, paths: Iterable[Path], clock: _Clock) -> Iter
                 yield picture
 
     done = 0
-    for count, reading in enumerate(model.read_prepared(pictures())):
+    for count, reading in enumerate(model.read_prepared(pictures(), decode=decode)):
         i, path = good[count]
         for j in range(done, i):
             yield numbered[j][1], errors[j]
@@ -191,11 +213,22 @@ def _generate(arguments: argparse.Namespace) -> int:
             for i in range(arguments.count):
                 example = source[i]
                 Image.fromarray(example.image).save(folder / f"{i}.png")
-                print(example.text, file=labels, flush=True)
+                value = task.grammar.value(example.text) if task.grammar else None
+                print(example.text if value is None else f"{example.text} {value}", file=labels, flush=True)
                 bar.update()
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
     return 0
+
+
+class _Judged(NamedTuple):
+    path: Path
+    text: str
+    reading: Reading
+
+    @property
+    def right(self) -> bool:
+        return self.reading.text == self.text
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -203,26 +236,24 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     labels = read_labels(arguments.folder)
     model = _load(arguments.model)
-    texts: list[str] = []
-    readings: list[Reading] = []
-    kept: dict[str, list[tuple[Path, str, Reading]]] = {"right": [], "wrong": []}
+    judged: list[_Judged] = []
     failed = 0
     with progress_bar(len(labels), unit="image", description="evaluate", leave=False) as bar:
-        for label, (path, reading) in zip(labels, _read_files(model, [label.path for label in labels], _Clock()), strict=True):
+        files = _read_files(model, [label.path for label in labels], _Clock(), arguments.decode)
+        for label, (path, reading) in zip(labels, files, strict=True):
             bar.update()
             if isinstance(reading, UnreadableImage):
                 failed += 1
                 print(f"error: {reading}", file=sys.stderr)
-                continue
-            texts.append(label.text)
-            readings.append(reading)
-            kept["right" if reading.text == label.text else "wrong"].append((path, label.text, reading))
-    score = Score.of((reading.text for reading in readings), texts)
+            else:
+                judged.append(_Judged(path, label.text, reading))
+    score = Score.of((j.reading.text for j in judged), (j.text for j in judged), model.grammar)
     low, high = wilson_interval(score.exact, score.examples)
     report: dict[str, Any] = {
         **score.summary(),
+        **(score.value_summary() if model.grammar else {}),
         "interval": [low, high],
-        "valid": sum(reading.valid for reading in readings) / max(1, len(readings)),
+        "valid": sum(j.reading.valid for j in judged) / max(1, len(judged)),
         "unreadable_files": failed,
         "confusions": [[true, read, count] for (true, read), count in score.confusions.most_common()],
     }
@@ -231,7 +262,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     else:
         _print_report(report)
     if arguments.plots:
-        _plot(arguments.plots, kept, score.confusions, model)
+        _plot(arguments.plots, judged, score.confusions, model)
     return 1 if failed else 0
 
 
@@ -241,25 +272,50 @@ def _print_report(report: dict[str, Any]) -> None:
     print(f"exact match                  {report['exact_match']:.4%} (95%: {low:.4%} to {high:.4%})")
     print(f"exact match, cut to length   {report['exact_match_document']:.4%}")
     print(f"character error rate         {report['cer']:.4%}")
+    if "computable" in report:
+        print(f"same value                   {report['exact_value']:.4%}")
+        print(f"computable                   {report['computable']:.4%}")
     print(f"valid readings               {report['valid']:.4%}")
     for true, read, count in report["confusions"][:10]:
         print(f"  {true or '(nothing)'} read as {read or '(nothing)'}: {count}")
 
 
-def _plot(folder: Path, kept: dict[str, list[tuple[Path, str, Reading]]], confusions: Any, model: Recognizer) -> None:
+def _plot(folder: Path, judged: Sequence[_Judged], confusions: Any, model: Recognizer) -> None:
     from crnn_jax import plots
     from crnn_jax.training.evaluation import Judged
 
+    wrong = [j for j in judged if not j.right or not j.reading.valid]
+    right = [j for j in judged if j.right and j.reading.valid]
     try:
-        for name, samples in kept.items():
-            sheet = [Judged(model.prepare(path), text, r.text, r.confidence) for path, text, r in samples[:24]]
-            plots.readings(sheet, folder / f"{name}.png")
+        for name, sheet in (("right", right[:24]), ("wrong", wrong[:96])):
+            pictures = [Judged(model.prepare(j.path), j.text, j.reading.text, j.reading.confidence) for j in sheet]
+            plots.readings(pictures, folder / f"{name}.png")
+        with (folder / "wrong.tsv").open("w", encoding="utf-8") as file:
+            print("file\ttext\treading\tvalid\tconfidence", file=file)
+            for j in wrong:
+                print(j.path, j.text, j.reading.text, j.reading.valid, f"{j.reading.confidence:.6f}", sep="\t", file=file)
         plots.confusions(confusions, folder / "confusions.png")
-        first = (kept["wrong"] or kept["right"])[:1]
-        for path, _, _ in first:
+        if shown := (wrong or right)[:1]:
+            path = shown[0].path
             plots.columns(model.prepare(path), *model.probabilities(path), model.alphabet, folder / "columns.png")
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    labels = parse_labels(arguments.folder)
+    requirements = tasks.by_name(arguments.task).requirements if arguments.task else None
+    problems = list(label_problems(labels, requirements))
+    with progress_bar(len(labels.rows), unit="image", description="check", leave=False) as bar:
+        problems += picture_problems(labels, bar.update)
+    for problem in problems:
+        print(f"note: {problem}" if problem.harmless else f"error: {problem}")
+    errors = sum(not problem.harmless for problem in problems)
+    characters = "".join(sorted(set().union(*(row.text for row in labels.rows))))
+    longest = max((len(row.text) for row in labels.rows), default=0)
+    print(f"{len(labels.rows)} labels, {len(characters)} characters ({characters}), the longest text has {longest}")
+    print(f"{errors} errors, {len(problems) - errors} notes" if problems else "nothing is wrong")
+    return 1 if errors else 0
 
 
 def _load(name: str) -> Recognizer:

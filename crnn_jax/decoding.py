@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from crnn_jax.alphabet import Alphabet
 from crnn_jax.grammar import ExpressionError, Grammar
 
 Decode = Literal["auto", "greedy", "beam"]
-DECODES: tuple[Decode, ...] = get_args(Decode)
 
 
 class Span(NamedTuple):

@@ -1,5 +1,6 @@
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +8,7 @@ from sources import Bars
 
 from crnn_jax.cli import main
 from crnn_jax.data.images import read_image
+from crnn_jax.grammar import Level1
 from crnn_jax.tasks import by_name
 
 COUNT = 5
@@ -166,10 +168,74 @@ def test_evaluate_counts_against_the_labels(capsys, trained, folder, tmp_path):
     assert report["examples"] == COUNT
     assert (report["exact_match"], report["cer"]) == (0.8, 1 / sum(map(len, labels)))
     assert report["confusions"] == [["0", "", 1]]
-    assert sorted(p.name for p in (tmp_path / "plots").iterdir()) == ["columns.png", "confusions.png", "right.png", "wrong.png"]
+    names = ["columns.png", "confusions.png", "right.png", "wrong.png", "wrong.tsv"]
+    assert sorted(p.name for p in (tmp_path / "plots").iterdir()) == names
+    header, row = (tmp_path / "plots" / "wrong.tsv").read_text().splitlines()
+    assert header.split("\t") == ["file", "text", "reading", "valid", "confidence"]
+    assert row.split("\t")[:3] == [str(folder / "0.png"), labels[0], labels[0][:-1]]
 
 
 def test_evaluate_prints_a_report(capsys, trained, folder):
     _, lines, _ = run(capsys, "evaluate", folder, "--model", trained)
     assert lines[0].split() == ["pictures", "5"]
     assert "exact match" in lines[1]
+
+
+def test_generate_level1_writes_values(capsys, tmp_path):
+    status, _, _ = run(capsys, "generate", "level1", "--count", 4, "--out", tmp_path / "new")
+    assert status == 0
+    rows = [line.split(" ") for line in (tmp_path / "new" / "labels.txt").read_text().splitlines()]
+    assert [value for _, value in rows] == [Level1().value(text) for text, _ in rows]
+    assert read_image(tmp_path / "new" / "3.png").shape == (60, 180, 3)
+    assert run(capsys, "check", tmp_path / "new", "--task", "level1")[1][-1] == "nothing is wrong"
+
+
+def test_check_names_each_problem_and_exits_with_1(capsys, tmp_path):
+    run(capsys, "generate", "level1", "--count", 2, "--out", tmp_path / "new")
+    (tmp_path / "new" / "labels.txt").write_text("1+1+1 4\n2*2*2 8\n3-3-3 -3\n")
+    (tmp_path / "new" / "x.png").touch()
+    status, lines, _ = run(capsys, "check", tmp_path / "new", "--task", "level1")
+    assert status == 1
+    assert [line.split(": ")[0] for line in lines[:3]] == ["error", "error", "note"]
+    assert "labels.txt, line 1: '1+1+1' comes to 3, not 4" in lines[0]
+    assert "labels.txt, line 3: there is no picture 2.png" in lines[1]
+    assert lines[-1] == "2 errors, 1 notes"
+
+
+def test_check_of_no_folder(capsys, tmp_path):
+    status, lines, err = run(capsys, "check", tmp_path / "none")
+    assert (status, lines) == (1, [])
+    assert "no such folder" in err
+
+
+@pytest.fixture(scope="module")
+def level1(tmp_path_factory):
+    """A network for level 1 that has hardly learned anything: what it reads breaks the grammar."""
+    from crnn_jax import Config, train
+
+    workdir = tmp_path_factory.mktemp("level1")
+    config = Config(
+        rnn="none", hidden=16, epochs=1, steps_per_epoch=2, batch_size=4, workers=0, validation_examples=4, eval_examples=4
+    )
+    train(by_name("level1"), config, workdir, devices=jax.devices()[:1])
+    return workdir
+
+
+def test_every_reading_of_level1_is_a_sentence_with_its_value(capsys, level1, tmp_path):
+    run(capsys, "generate", "level1", "--count", 6, "--out", tmp_path / "new")
+    for decode in ("auto", "beam"):
+        _, lines, _ = run(capsys, "read", tmp_path / "new", "--model", level1, "--decode", decode, "--format", "json")
+        rows = [json.loads(line) for line in lines]
+        assert len(rows) == 6
+        assert all(Level1().contains(row["text"]) for row in rows)
+        assert all(row["value"] == Level1().value(row["text"]) for row in rows if row["valid"])
+    _, lines, _ = run(capsys, "evaluate", tmp_path / "new", "--model", level1, "--json")
+    assert json.loads(lines[0])["computable"] == 1
+    report = json.loads((level1 / "result.json").read_text())
+    assert report["computable"] == 1
+
+
+def test_greedy_reading_of_an_unlearned_network_breaks_the_grammar(capsys, level1, tmp_path):
+    run(capsys, "generate", "level1", "--count", 6, "--out", tmp_path / "new")
+    _, lines, _ = run(capsys, "read", tmp_path / "new", "--model", level1, "--decode", "greedy", "--format", "json")
+    assert not any(json.loads(line)["valid"] for line in lines)

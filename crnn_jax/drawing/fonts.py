@@ -39,7 +39,7 @@ class Glyph(NamedTuple):
     height: int
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=16384)
 def glyph(font: str, size: int, character: str) -> Glyph:
     """The ink of one character of a shipped font at a size in pixels; kept, because drawing it costs the most."""
     face = _face(font, size)

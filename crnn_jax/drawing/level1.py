@@ -5,8 +5,8 @@ is rotated only and so stays thin. The package pastes each character by its own 
 transparent: a few pictures differ from their background by one level, and three in a million not at all.
 
 Everything that happens to a character before it is pasted is done on its coverage alone, from which tables give colour and
-opacity: that is much faster than four channels, and the same but for rounding (``tests/drawing/test_level1.py`` compares it
-with Pillow's own operations).
+opacity: that is faster than four channels, and the same but for rounding at the edges of strokes
+(``tests/drawing/test_level1.py`` compares it with Pillow's own operations).
 """
 
 from __future__ import annotations
@@ -30,7 +30,24 @@ _BRIGHTEST, _DARKEST = 201, 6  # channels of a text's colour are below
 
 
 # Look-alikes of the 16 faces that the source document's author drew with.
-FONTS = ("DroidSansMono.ttf",)
+FONTS = (
+    "DroidSansMono.ttf",
+    "Arimo-Regular.ttf",
+    "ArchivoBlack-Regular.ttf",
+    "CrnnSans-Regular.ttf",
+    "ComicNeue-Bold.otf",
+    "Inconsolata-Regular.ttf",
+    "Jost-Regular.ttf",
+    "Gelasio-Regular.ttf",
+    "Cabin-Regular.ttf",
+    "CrnnGrotesque-Regular.otf",
+    "Anton-Regular.ttf",
+    "DejaVuSansMono.ttf",
+    "CrnnFlare-Regular.otf",
+    "Tinos-Regular.ttf",
+    "Tinos-Bold.ttf",
+    "DejaVuSans.ttf",
+)
 
 
 @dataclass(frozen=True)
@@ -112,15 +129,25 @@ def _draw_text(text: str, ink: Ink, style: Style, draws: RandomNumbers) -> np.nd
     return canvas[:, _nearest(text_width, WIDTH)[1:-1] - 1] if text_width > WIDTH else canvas
 
 
+@functools.lru_cache(maxsize=16384)
+def _ink(font: str, size: int, character: str) -> tuple[Image.Image, int, int]:
+    """A character's coverage twice, as colour and as alpha, with its width and height.
+
+    Pillow weighs colours by alpha when it interpolates, and nobody looks at alpha later: so strokes come out bolder.
+    """
+    coverage, width, height = glyph(font, size, character)
+    if coverage is None:
+        raise ValueError(f"{character!r} leaves no ink in {font}")
+    return Image.merge("LA", (coverage, coverage)), width, height
+
+
 def _character(character: str, font: str, size: int, draws: RandomNumbers) -> np.ndarray:
     """The coverage of a rotated and warped character, (h, w) uint8."""
-    ink, w, h = glyph(font, size, character)
-    if ink is None:
-        raise ValueError(f"{character!r} leaves no ink in {font}")
+    ink, w, h = _ink(font, size, character)
     angle = draws.uniform(-ROTATION, ROTATION)
     dx, dy = w * draws.uniform(0.1, 0.3), h * draws.uniform(0.2, 0.3)
     corners = [int(draws.uniform(-d, d)) for d in (dx, dy, dx, dy)]
-    rotated = np.asarray(ink.rotate(angle, Image.Resampling.BILINEAR, expand=True))
+    rotated = np.asarray(ink.rotate(angle, Image.Resampling.BILINEAR, expand=True).getchannel(0))
     return rotated if character == _UNWARPED else _warp(rotated, w, h, *corners)
 
 
@@ -182,7 +209,7 @@ def _tables(ink: Ink) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _draw_dots(picture: np.ndarray, colour: tuple[int, ...], count: int, draws: RandomNumbers) -> None:
-    places = np.array([(draws.below(HEIGHT + 1), draws.below(WIDTH + 1)) for _ in range(count)]).reshape(-1, 1, 2)
+    places = np.array([(draws.below(HEIGHT + 1), draws.below(WIDTH + 1)) for _ in range(count)], np.intp).reshape(-1, 1, 2)
     ys, xs = (places + _dot()).reshape(-1, 2).T
     inside = (ys >= 0) & (xs >= 0) & (ys < HEIGHT) & (xs < WIDTH)
     picture[ys[inside], xs[inside]] = colour

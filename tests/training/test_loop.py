@@ -1,5 +1,6 @@
 """Whole runs of a small task: learning, going on, stopping, refusing."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,11 +11,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from sources import Blank, Failing, Interrupting, bars_task
+from PIL import Image
+from sources import Bars, Blank, Failing, Interrupting, bars_task
 
 import crnn_jax
 from crnn_jax import Config, UserError
+from crnn_jax.data.folder import split_of
 from crnn_jax.errors import Interrupted
+from crnn_jax.tasks import from_folder
 from crnn_jax.training import loop
 from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.loop import train
@@ -264,3 +268,24 @@ def test_full_disk_gives_one_line_and_keeps_what_was_saved(tmp_path, monkeypatch
     with pytest.raises(UserError, match=r"could not be saved.*No space left"):
         run(tmp_path)
     assert state_of(tmp_path)[0] == 4
+
+
+def test_a_folder_with_a_corrupt_picture_is_learned_from(tmp_path, caplog):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    texts = []
+    for i in range(120):
+        example = Bars("train", 0)[i]
+        texts.append(example.text)
+        Image.fromarray(example.image).save(pictures / f"{i}.png")
+    broken = [i for i in range(120) if split_of(f"{i}.png") == "train"][:2]
+    for i in broken:
+        (pictures / f"{i}.png").write_bytes(b"no picture")
+    (pictures / "labels.txt").write_text("".join(f"{text}\n" for text in texts))
+    task = from_folder(bars_task(), pictures)
+    report = run(tmp_path / "run", task, dataclasses.replace(TINY, epochs=1, steps_per_epoch=16))
+    assert report.examples == len(task.source("test", 0)) < TINY.eval_examples
+    row = metrics_of(tmp_path / "run")[-1]
+    assert row["unreadable"] == 2
+    for i in broken:
+        assert caplog.text.count(f"left out: {pictures / f'{i}.png'}") == 1  # though every epoch meets it

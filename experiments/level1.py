@@ -1,0 +1,67 @@
+"""Arithmetic such as ``(3-7)+5`` at 180x60, with its value.
+
+    python -m experiments.level1 --recipe=quick
+
+``quick`` trains the `light` network on pictures that we draw; FIGURES. With more time, or from the competition's own folder
+(``0.png ...`` and ``labels.txt``):
+
+    python -m experiments.level1 --recipe=quick --epochs=100 --workdir=runs/level1-long
+    python -m experiments.level1 --recipe=quick --data_dir=image_contest_level_1
+
+``document``, the default, is the source document's recipe, which reads 99.9925% of 200,000 pictures there; it is meant for a
+GPU.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from crnn_jax import tasks
+from crnn_jax.training.config import Config
+from experiments import common
+from experiments.common import Recipe
+
+RECIPES = {
+    # 50 epochs of 100,000 pictures with Adam at its default rate, drawn as the document's author drew them. The document does
+    # not name the size of a batch: this one is its captcha recipe's.
+    "document": Recipe(
+        tasks.level1("author", equalize=False),
+        Config(
+            backbone="vgg222",
+            dropout=0.25,
+            dropout_dense=False,
+            initialization="he_normal",
+            rnn_initialization="he_normal",
+            momentum=0.99,
+            epsilon=1e-3,
+            drop_columns=2,
+            epochs=50,
+            steps_per_epoch=781,
+            batch_size=128,
+            learning_rate=1e-3,
+            lr_schedule="constant",
+            clip_norm=None,
+            validation_examples=10_000,
+            eval_examples=100_000,
+        ),
+    ),
+    "quick": Recipe(
+        tasks.level1(faint=0.03),
+        Config(
+            backbone="light",
+            epochs=10,
+            steps_per_epoch=380,
+            batch_size=64,
+            optimizer="muon",
+            learning_rate=6e-3,
+            lr_schedule="onecycle",
+            validation_examples=2000,
+            eval_examples=10_000,
+        ),
+    ),
+}
+
+
+if __name__ == "__main__":
+    flags.adopt_module_key_flags(common)  # --help lists them
+    common.main(RECIPES)

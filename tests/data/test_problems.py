@@ -1,0 +1,120 @@
+"""What ``crnn-jax check`` finds in a folder, and what training makes of it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crnn_jax import tasks
+from crnn_jax.data.folder import FolderSource, label_problems, parse_labels, picture_problems, read_labels, split_of
+from crnn_jax.errors import UserError
+
+GOOD = ["(3-7)+5 1", "5-6+2 1", "(6+7)*2 26"]
+
+
+def make(folder, labels, pictures=None, name="labels.txt", encoding="utf-8"):
+    folder.mkdir(exist_ok=True)
+    for i in range(len(labels) if pictures is None else pictures):
+        Image.fromarray(np.full((60, 180, 3), 200, np.uint8)).save(folder / f"{i}.png")
+    (folder / name).write_bytes("".join(f"{line}\n" for line in labels).encode(encoding))
+    return folder
+
+
+def problems(folder, task="level1"):
+    labels = parse_labels(folder)
+    requirements = tasks.by_name(task).requirements if task else None
+    return [*label_problems(labels, requirements), *picture_problems(labels)]
+
+
+def said(folder, task="level1"):
+    return [str(problem).removeprefix(f"{folder}/") for problem in problems(folder, task)]
+
+
+def test_a_good_folder_has_none(tmp_path):
+    assert said(make(tmp_path / "a", GOOD)) == []
+    assert said(make(tmp_path / "b", ["5-6+2", "(6+7)*2"])) == []  # values may be left out
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("5-6÷2 2", "has characters that are not in the alphabet: '÷' (U+00F7)"),
+        ("(3-7)+5 2", "'(3-7)+5' comes to 1, not 2"),
+        ("12+3-4 11", "'12+3-4' is not a text of level1"),
+        ("(1+(2+3)) 6", "'(1+(2+3))' is longer than 7 characters"),
+        ("", "is empty"),
+    ],
+)
+def test_file_and_line_of_a_bad_label(tmp_path, line, what):
+    (message,) = said(make(tmp_path / "x", [GOOD[0], line, GOOD[1]]))
+    assert message.startswith("labels.txt, line 2: ")
+    assert what in message
+
+
+def test_a_value_is_checked_without_a_task_too(tmp_path):
+    assert said(make(tmp_path / "x", ["1+1 3", "a-z 5", "hello world"]), task=None) == [
+        "labels.txt, line 1: '1+1' comes to 2, not 3"
+    ]
+
+
+def test_missing_surplus_and_broken_pictures(tmp_path):
+    folder = make(tmp_path / "x", GOOD, pictures=2)
+    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:40])
+    (folder / "extra.jpg").touch()
+    lines = said(folder)
+    assert "labels.txt, line 3: there is no picture 2.png" in lines
+    assert "extra.jpg: has no label" in lines
+    assert any(line.startswith("labels.txt, line 2: ") and "can't be read as a picture" in line for line in lines)
+    assert [problem.harmless for problem in problems(folder) if "extra" in problem.place] == [True]
+
+
+def test_duplicate_names(tmp_path):
+    folder = make(tmp_path / "x", ["file,text", "0.png,1+1+1", "1.png,2+2+2", "0.png,1+1+1"], pictures=2, name="labels.csv")
+    assert said(folder) == ["labels.csv, line 4: 0.png has a label already"]
+
+
+def test_byte_order_mark_and_crlf_are_told_and_harmless(tmp_path):
+    folder = make(tmp_path / "x", [f"{line}\r" for line in GOOD], encoding="utf-8-sig")
+    found = problems(folder)
+    assert [problem.harmless for problem in found] == [True, True]
+    assert "byte order mark" in found[0].what
+    assert "CR LF" in found[1].what
+    assert [label.text for label in read_labels(folder)] == ["(3-7)+5", "5-6+2", "(6+7)*2"]
+
+
+def test_read_labels_names_the_first_problem_and_counts_the_rest(tmp_path):
+    folder = make(tmp_path / "x", ["1+1+1", "", "2+2+2", "3+3+3"], pictures=2)
+    with pytest.raises(UserError, match=r"line 2: is empty; and 2 more, which `crnn-jax check .*` lists"):
+        read_labels(folder)
+
+
+LABELS = [f"{i % 10}+{i // 10 % 10}*2" for i in range(100)]
+
+
+def test_splits_have_nothing_in_common_and_leave_nothing_out(tmp_path):
+    labels = parse_labels(make(tmp_path / "x", LABELS))
+    sources = [FolderSource.of(labels.rows, split) for split in ("train", "validation", "test")]
+    paths = [path for source in sources for path, _ in source.rows]
+    assert len(paths) == len(set(paths)) == 100
+    assert all(len(source) for source in sources)
+    assert sources[0][0].text == sources[0].rows[0][1]
+
+
+def test_a_picture_keeps_its_split():
+    splits = [split_of(f"{i}.png") for i in range(4000)]
+    assert [split_of(f"{i}.png") for i in range(10)] == splits[:10]
+    assert all(abs(splits.count(name) / 4000 - share) < 0.015 for name, share in (("test", 0.05), ("validation", 0.05)))
+
+
+def test_training_refuses_or_skips_bad_labels(tmp_path, caplog):
+    folder = make(tmp_path / "x", [*LABELS, "1+1+1 4", "x+1+1"])
+    with pytest.raises(UserError, match=r"line 101: '1\+1\+1' comes to 3, not 4; and 1 more.*--bad_examples=skip"):
+        tasks.from_folder(tasks.level1(), folder)
+    task = tasks.from_folder(tasks.level1(), folder, "skip")
+    assert "2 problems" in caplog.text
+    assert sum(len(task.source(split, 0)) for split in ("train", "validation", "test")) == 100
+    assert str(folder) in task.judge
+
+
+def test_a_folder_too_small_to_split(tmp_path):
+    with pytest.raises(UserError, match="3 pictures are too few"):
+        tasks.from_folder(tasks.level1(), make(tmp_path / "x", GOOD))
