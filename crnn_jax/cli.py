@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--count", type=_positive, required=True, help="of pictures")
     generate.add_argument("--out", type=Path, required=True, help="folder, new or empty: 0.png ... and labels.txt")
     generate.add_argument("--seed", type=_seed, default=0)
+    generate.add_argument("--variant", help=f"of the task; level1 has {', '.join(tasks.LEVEL1_STYLES)}")
     generate.add_argument(
         "--judge",
         action="store_true",
@@ -199,7 +200,7 @@ def _line(path: Path, reading: Reading, form: str) -> str:
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    task = tasks.by_name(arguments.task)
+    task = tasks.by_name(arguments.task, arguments.variant)
     source = task.source("test" if arguments.judge else "generate", arguments.seed)
     folder: Path = arguments.out
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

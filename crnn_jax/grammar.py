@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.errors import UserError
@@ -135,7 +135,173 @@ class Level1(Grammar):
         return "o" if character in self.OPERATORS else character
 
 
-GRAMMARS: dict[str, type[Grammar]] = {Level1.name: Level1}
+class _Level2State(NamedTuple):
+    """Where a text of level 2 stands.
+
+    Attributes:
+        part: what is being read: a ``name``, its ``=``, its ``value``; after a semicolon a ``line``; in the expression an
+            ``operand``, a ``number``, the bar ``over`` and the number ``below`` of a fraction; ``done`` after a variable or bracket.
+        variables: that were assigned.
+        pattern: of the expression: n for an operand, o for an operator, brackets for themselves.
+        pending: what the expression must still hold: ``/`` for the fraction, a variable for itself.
+        digits: of the number that is being read; `_CLOSED` where none may follow.
+        round: whether these digits are 1 and zeros.
+    """
+
+    part: str = "name"
+    variables: str = ""
+    pattern: str = ""
+    pending: str = ""
+    digits: int = 0
+    round: bool = False
+
+
+_CLOSED = 6
+
+
+class Level2(Grammar):
+    """Assignments and an expression, such as ``流=42072;圳=86;(圳-(97510*45921))*流/35864``.
+
+    The first variable is a character of the first poem, and in about two texts of three a second one is of the second poem. The
+    expression has four operands, one of 11 patterns of brackets and three operators of + - *. One operand is a fraction with
+    the first variable above a number, one is the second variable if there is one, the others are numbers. Numbers are integers
+    from 0 to 100000.
+    """
+
+    name = "level2"
+    # The document's poems; 不 stands twice in the first and so comes twice as often.
+    POEMS = ("君不见黄河之水天上来奔流到海不复回", "烟锁池塘柳深圳铁板烧")
+    PATTERNS = (
+        "nononon",
+        *("(non)onon", "no(non)on", "nono(non)"),
+        *("(nonon)on", "no(nonon)"),
+        *("((non)on)on", "(no(non))on", "no((non)on)", "no(no(non))"),
+        "(non)o(non)",
+    )
+    OPERANDS, LARGEST, MAX_LENGTH = 4, 100_000, 46
+    SECOND_VARIABLE = 0.658  # how often there is one
+    DIGITS, OPERATORS = "0123456789", "+-*"
+    alphabet = Alphabet("0123456789+-*/()=;" + "".join(dict.fromkeys("".join(POEMS))))
+    start = _Level2State()
+
+    def advance(self, state: _Level2State, character: str) -> _Level2State | None:
+        """See `Grammar`."""
+        after = None
+        match state.part:
+            case "value" | "number" | "below" if character in self.DIGITS:
+                after = self._digit(state, int(character))
+            case "name" if character in self.POEMS[0]:
+                after = state._replace(part="=", variables=character)
+            case "=" if character == "=":
+                after = state._replace(part="value")
+            case "value" if character == ";" and state.digits:
+                after = _Level2State("line", state.variables)
+            case "line" if len(state.variables) == 1 and character in self.POEMS[1]:
+                after = _Level2State("=", state.variables + character)
+            case "line":
+                after = self._operand(state._replace(part="operand", pending="/" + state.variables[1:]), character)
+            case "operand":
+                after = self._operand(state, character)
+            case "over" if character == "/":
+                after = state._replace(part="below")
+            case "number" | "below" | "done" if state.digits or state.part == "done":
+                after = self._operator(state, character)
+        return after
+
+    def completion(self, state: _Level2State) -> str:
+        """See `Grammar`."""
+        number = "" if state.digits else "1"
+        match state.part:
+            case "name":
+                first = self.POEMS[0][0]
+                return f"{first}=1;{self._rest('', first, '/')}"
+            case "=" | "value" | "line":
+                head = {"=": "=1;", "value": number + ";", "line": ""}[state.part]
+                return head + self._rest("", state.variables, "/" + state.variables[1:])
+            case "over":
+                head = "/1"
+            case "number" | "below":
+                head = number
+            case _:
+                head = ""
+        return head + self._rest(state.pattern, state.variables, state.pending)
+
+    def sample(self, draws: Chooser) -> str:
+        """See `Grammar`; the shares are those of the document's 100,000 texts."""
+        second = draws.below(1000) < 1000 * self.SECOND_VARIABLE
+        variables = "".join(_choice(draws, poem) for poem in self.POEMS[: 1 + second])
+        lines = [f"{variable}={draws.below(self.LARGEST + 1)}" for variable in variables]
+        operands = [str(draws.below(self.LARGEST + 1)) for _ in range(self.OPERANDS)]
+        fraction = draws.below(self.OPERANDS)
+        operands[fraction] = f"{variables[0]}/{operands[fraction]}"
+        if second:
+            operands[(fraction + 1 + draws.below(self.OPERANDS - 1)) % self.OPERANDS] = variables[1]
+        left = iter(operands)
+        pattern = self.PATTERNS[draws.below(len(self.PATTERNS))]
+        fill = {"n": lambda: next(left), "o": lambda: _choice(draws, self.OPERATORS)}
+        return ";".join([*lines, "".join(fill[c]() if c in fill else c for c in pattern)])
+
+    def value(self, text: str) -> str:
+        """What the expression comes to, computed exactly and then rounded to two decimals.
+
+        Raises:
+            ExpressionError: the text isn't one of level 2, or divides by zero.
+        """
+        *assignments, expression = text.split(";")
+        variables = {}
+        for assignment in assignments:
+            name, _, number = assignment.partition("=")
+            if len(name) != 1 or not (number.isascii() and number.isdecimal()):
+                raise ExpressionError(f"{assignment!r} in {text!r} assigns no number to a variable of one character")
+            variables[name] = int(evaluate(number))
+        hundredths = round(evaluate(expression, variables) * 100)
+        return f"{'-' if hundredths < 0 else ''}{abs(hundredths) // 100}.{abs(hundredths) % 100:02}"
+
+    def _digit(self, state: _Level2State, digit: int) -> _Level2State | None:
+        if state.digits == 0:
+            return state._replace(digits=1 if digit else _CLOSED, round=digit == 1)
+        if state.digits < len(str(self.LARGEST)) - 1:
+            return state._replace(digits=state.digits + 1, round=state.round and digit == 0)
+        largest = state.digits < _CLOSED and state.round and digit == 0
+        return state._replace(digits=_CLOSED) if largest else None
+
+    def _operand(self, state: _Level2State, character: str) -> _Level2State | None:
+        if character == "(":
+            return self._follow(state, "(", "operand")
+        places_left = self.OPERANDS - state.pattern.count("n") - 1
+        if character in self.DIGITS and places_left >= len(state.pending):
+            after = self._follow(state, "n", "number")
+            return after and self._digit(after, int(character))
+        if character == state.variables[0] and "/" in state.pending:
+            return self._follow(state._replace(pending=state.pending.replace("/", "")), "n", "over")
+        if character in state.variables[1:] and character in state.pending:
+            return self._follow(state._replace(pending=state.pending.replace(character, "")), "n", "done")
+        return None
+
+    def _operator(self, state: _Level2State, character: str) -> _Level2State | None:
+        state = state._replace(digits=0, round=False)
+        if character == ")":
+            return self._follow(state, ")", "done")
+        return self._follow(state, "o", "operand") if character in self.OPERATORS else None
+
+    def _follow(self, state: _Level2State, kind: str, part: str) -> _Level2State | None:
+        pattern = state.pattern + kind
+        fits = any(whole.startswith(pattern) for whole in self.PATTERNS)
+        return state._replace(part=part, pattern=pattern) if fits else None
+
+    def _rest(self, pattern: str, variables: str, pending: str) -> str:
+        """The shortest end of an expression; a bracket beside another of its kind takes a column more."""
+
+        def columns(rest: str) -> int:
+            whole = pattern[-1:] + rest
+            return len(rest) + whole.count("((") + whole.count("))")
+
+        rest = min((whole[len(pattern) :] for whole in self.PATTERNS if whole.startswith(pattern)), key=columns)
+        left = iter([f"{variables[0]}/1" if wanted == "/" else wanted for wanted in pending])
+        return "".join(next(left, "1") if c == "n" else "+" if c == "o" else c for c in rest)
+
+
+GRAMMARS: dict[str, type[Grammar]] = {Level1.name: Level1, Level2.name: Level2}
 
 
 def by_name(name: str) -> Grammar:

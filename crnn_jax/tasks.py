@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -88,11 +89,15 @@ class _FolderSplits:
         return self.sources[split]
 
 
-def captcha() -> Task:
+def captcha(emphasis: float = 0.0) -> Task:
     """Four characters of 0-9A-Z at 170x80 that look like those of the ``captcha`` package.
 
     We draw the pictures for training and validation, reproducibly; the package itself, unmodified, draws those of the
     test split, with chance of its own: only their texts depend on the seed.
+
+    Args:
+        emphasis: share of the characters in training that are 0 or O, besides those that chance brings: they are the
+            hardest to tell apart. Other splits have every character equally often.
     """
     from importlib.metadata import version
 
@@ -101,49 +106,58 @@ def captcha() -> Task:
         alphabet=drawn.CAPTCHA_ALPHABET,
         preparation=Preparation(drawn.CAPTCHA_HEIGHT, drawn.CAPTCHA_WIDTH),
         max_length=drawn.CAPTCHA_LENGTH,
-        source=drawn.captcha_source,
+        source=functools.partial(drawn.captcha_source, emphasis=emphasis),
         judge=f"the unmodified captcha package {version('captcha')}",
         exhibit=lambda: drawn.package_captcha("0O0O"),
     )
 
 
-Variant = Literal["competition", "author"]
-_STYLES: dict[Variant, level1_drawing.Style] = {
+LEVEL1_STYLES = {
     "competition": level1_drawing.COMPETITION,
     "author": level1_drawing.AUTHOR,
+    "faint": level1_drawing.FAINT,
 }
 
 
-def level1(variant: Variant = "competition", *, equalize: bool = True, faint: float = 0.0) -> Task:
+def level1(variant: str = "competition", *, equalize: bool = True, faint: float = 0.0) -> Task:
     """Arithmetic such as ``(3-7)+5`` at 180x60.
 
     Args:
         variant: ``competition``: one face a picture, 15 dots; ``author``: a face for each character and 30 dots, which is what
-            the source document's author drew for training.
+            the source document's author drew for training; ``faint``: texts that can hardly be told from the background.
         equalize: spread the levels of grey of each picture, which brings faint texts out.
-        faint: share of the training pictures whose text can hardly be told from the background, besides those of chance.
+        faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
+
+    Raises:
+        UserError: there is no such variant.
     """
+    if variant not in LEVEL1_STYLES:
+        raise UserError(f"there is no variant {variant!r} of level1; there are: {', '.join(LEVEL1_STYLES)}")
     grammar = Level1()
     return Task(
         name="level1",
         alphabet=grammar.alphabet,
         preparation=Preparation(level1_drawing.HEIGHT, level1_drawing.WIDTH, equalize=equalize),
         max_length=grammar.MAX_LENGTH,
-        source=functools.partial(drawn.Level1Source, style=_STYLES[variant], faint=faint),
+        source=functools.partial(drawn.Level1Source, style=LEVEL1_STYLES[variant], faint=faint),
         judge="our own drawing",
         grammar=grammar,
     )
 
 
-TASKS: dict[str, Callable[[], Task]] = {"captcha": captcha, "level1": level1}
+TASKS: dict[str, Callable[..., Task]] = {"captcha": captcha, "level1": level1}
 
 
-def by_name(name: str) -> Task:
-    """A task that we draw.
+def by_name(name: str, variant: str | None = None) -> Task:
+    """A task that we draw, perhaps a variant of it.
 
     Raises:
         UserError: there is none of that name.
     """
     if name not in TASKS:
         raise UserError(f"there is no task {name!r}; there are: {', '.join(TASKS)}")
-    return TASKS[name]()
+    if variant is None:
+        return TASKS[name]()
+    if "variant" not in inspect.signature(TASKS[name]).parameters:
+        raise UserError(f"{name} has no variants")
+    return TASKS[name](variant)

@@ -46,7 +46,7 @@ RECIPES = {
         ),
     ),
     "quick": Recipe(
-        tasks.captcha(),
+        tasks.captcha(emphasis=0.35),
         Config(
             backbone="light",
             epochs=10,

@@ -98,7 +98,7 @@ def _write_names(ttf: TTFont, font: Font) -> None:
     names[3] = f"{version};crnn_jax;{names[POSTSCRIPT_NAME]}"
     names[DESCRIPTION] = f"{notice} {names[DESCRIPTION]}".strip()
     if font.notice_in_copyright:
-        names[0] = f"{names[0]} {notice}"
+        names[0] = f"{names[0]}\n\n{notice}"
     table.names = []
     for name, text in sorted(names.items()):
         if text:

@@ -102,6 +102,8 @@ def test_pictures_of_other_kinds_are_read(capsys, trained, folder):
         (["read", "nowhere/*.png", "--model", "x"], "matches no file"),
         (["read", "a.png", "--model", "nowhere"], "no such directory"),
         (["evaluate", "nowhere", "--model", "x"], "no such folder"),
+        (["generate", "captcha", "--count", "1", "--out", "new", "--variant", "faint"], "captcha has no variants"),
+        (["generate", "level1", "--count", "1", "--out", "new", "--variant", "loud"], "no variant 'loud' of level1"),
     ],
 )
 def test_mistakes_give_one_line_and_status_1(capsys, tmp_path, monkeypatch, arguments, message):

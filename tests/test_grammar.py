@@ -7,7 +7,7 @@ import pytest
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.drawing.random import Draws
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import ExpressionError, Grammar, Level1, by_name, evaluate
+from crnn_jax.grammar import ExpressionError, Grammar, Level1, Level2, by_name, evaluate
 
 
 class Times(Grammar):
@@ -73,6 +73,92 @@ def test_a_completion_ends_a_text_and_shrinks(grammar):
             assert len(grammar.completion(grammar.advance(state, first))) <= len(rest)
             state = grammar.advance(state, c)
         assert grammar.accepts(state)
+
+
+def columns(text):
+    """That a text takes: one a character, one more between two of the same."""
+    return len(text) + sum(a == b for a, b in itertools.pairwise(text))
+
+
+@pytest.mark.parametrize("index", range(200))
+def test_level2_accepts_its_samples_and_can_always_end(index):
+    grammar = Level2()
+    text, state = grammar.sample(Draws(0, "train", index)), grammar.start
+    assert len(text) <= grammar.MAX_LENGTH
+    for i, c in enumerate(text):
+        completion = grammar.completion(state)
+        if completion:
+            assert grammar.contains(text[:i] + completion)
+            shorter = grammar.completion(grammar.advance(state, completion[0]))
+            assert columns(completion[0] + shorter) <= columns(completion)
+        state = grammar.advance(state, c)
+    assert grammar.accepts(state)
+
+
+def test_whatever_level2_s_steps_allow_can_be_computed():
+    grammar, draws = Level2(), Draws(1, "train", 0)
+    for _ in range(100):
+        text, state = "", grammar.start
+        while not (grammar.accepts(state) and draws.uniform() < 0.3):
+            steps = {c: grammar.advance(state, c) for c in grammar.alphabet.characters}
+            c = draws.choice([c for c, after in steps.items() if after is not None])
+            text, state = text + c, steps[c]
+        try:
+            grammar.value(text)
+        except ExpressionError as error:
+            assert "divides by zero" in str(error)
+
+
+LEVEL2 = "流=42072;圳=86;(圳-(97510*45921))*流/35864"
+
+
+def test_level2_s_values():
+    grammar = Level2()
+    assert grammar.contains(LEVEL2)
+    assert grammar.value(LEVEL2) == "-5252849004.15"
+    assert grammar.value("到=41456;圳=4593;圳*28783*到/27872*64227").startswith("12629012767438.6")
+    assert grammar.value("君=1;1-1-君/1000+0") == "0.00"
+    with pytest.raises(ExpressionError, match="divides by zero"):
+        grammar.value("君=1;1-1-君/0+0")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LEVEL2.replace("流=", "圳=", 1),  # a second poem's character first
+        LEVEL2.replace("86;(圳", "86;(君"),  # another variable than the assigned
+        LEVEL2.replace("86;(圳", "86;(17"),  # the second variable is not used
+        LEVEL2.replace("*流/35864", "*35864"),  # no fraction
+        LEVEL2.replace("流/35864", "圳/35864"),  # the wrong numerator
+        LEVEL2.replace("42072", "042072"),
+        LEVEL2.replace("42072", "100001"),
+        LEVEL2.replace("))", ")"),
+        LEVEL2.replace("-(97510*45921)", "-97510"),  # three operands
+        LEVEL2 + "+1",
+        LEVEL2[:-5],
+        LEVEL2.replace(";圳=86", ""),
+    ],
+)
+def test_level2_rejects(text):
+    assert not Level2().contains(text)
+
+
+def test_level2_takes_numbers_to_100000():
+    for number in ("0", "10", "99999", "100000"):
+        assert Level2().contains(LEVEL2.replace("42072", number))
+
+
+def test_level2_samples_as_the_document_counted():
+    texts = [Level2().sample(Draws(2, "train", i)) for i in range(6000)]
+    counts = Counter("".join(texts))
+    assert counts["="] / 6000 == pytest.approx(1.658, abs=0.02)
+    assert counts["("] / 6000 == pytest.approx(15 / 11, abs=0.04)
+    assert counts["/"] == 6000
+    assert counts["不"] / counts["君"] == pytest.approx(2, rel=0.25)
+    assert all(counts[o] / 6000 == pytest.approx(1, abs=0.05) for o in "+-*")
+    first_digits = Counter(text[2] for text in texts)
+    assert first_digits["0"] < 5
+    assert all(first_digits[d] / 6000 == pytest.approx(1 / 9, abs=0.015) for d in "123456789")
 
 
 def test_level1_samples_patterns_digits_and_operators_equally_often():
@@ -146,5 +232,5 @@ def test_evaluate_says_what_is_wrong(expression, what):
 
 def test_grammars_have_names():
     assert isinstance(by_name("level1"), Level1)
-    with pytest.raises(UserError, match="'plates' isn't one of level1"):
+    with pytest.raises(UserError, match="'plates' isn't one of level1, level2"):
         by_name("plates")

@@ -17,21 +17,29 @@ from crnn_jax.grammar import Level1
 CAPTCHA_ALPHABET = Alphabet(string.digits + string.ascii_uppercase)
 CAPTCHA_LENGTH = 4
 CAPTCHA_WIDTH, CAPTCHA_HEIGHT = 170, 80
+_HARD = "0O"  # nearly all the mistakes of a network that has learned the rest
 
 
 @dataclass(frozen=True)
 class CaptchaSource:
-    """Captchas that we draw."""
+    """Captchas that we draw.
+
+    Attributes:
+        split: of the examples.
+        seed: likewise.
+        emphasis: share of the characters that are 0 or O, besides those that chance brings.
+    """
 
     split: Split
     seed: int
+    emphasis: float = 0.0
 
     def __len__(self) -> int:
         return ENDLESS
 
     def __getitem__(self, index: int) -> Example:
         draws = Draws(self.seed, self.split, index)
-        text = _captcha_text(draws)
+        text = _captcha_text(draws, self.emphasis)
         return Example(captcha.draw(text, CAPTCHA_WIDTH, CAPTCHA_HEIGHT, draws), text)
 
 
@@ -48,9 +56,11 @@ class PackageCaptchaSource:
         return package_captcha(_captcha_text(Draws(self.seed, "test", index)))
 
 
-def captcha_source(split: Split, seed: int) -> CaptchaSource | PackageCaptchaSource:
-    """Our captchas for training and validation, the package's own to be judged on."""
-    return PackageCaptchaSource(seed) if split == "test" else CaptchaSource(split, seed)
+def captcha_source(split: Split, seed: int, emphasis: float = 0.0) -> CaptchaSource | PackageCaptchaSource:
+    """Our captchas for training, with some emphasis, and validation; the package's own to be judged on."""
+    if split == "test":
+        return PackageCaptchaSource(seed)
+    return CaptchaSource(split, seed, emphasis if split == "train" else 0.0)
 
 
 def package_captcha(text: str) -> Example:
@@ -58,8 +68,12 @@ def package_captcha(text: str) -> Example:
     return Example(np.asarray(_package_generator().generate_image(text)), text)
 
 
-def _captcha_text(draws: Draws) -> str:
-    return "".join(draws.choice(CAPTCHA_ALPHABET.characters) for _ in range(CAPTCHA_LENGTH))
+def _captcha_text(draws: Draws, emphasis: float = 0.0) -> str:
+    def character() -> str:
+        hard = draws.uniform() < emphasis
+        return draws.choice(_HARD if hard else CAPTCHA_ALPHABET.characters)
+
+    return "".join(character() for _ in range(CAPTCHA_LENGTH))
 
 
 @functools.cache
@@ -73,8 +87,8 @@ def _package_generator():  # type: ignore[no-untyped-def]
 class Level1Source:
     """Arithmetic of level 1.
 
-    Three pictures in a million show no text. For training they count as empty, so that a network says so instead of guessing;
-    in validation and test pictures there always is a trace of the text.
+    Three pictures in a million would show no text. In training they count as empty, so that a network says so instead of
+    guessing; elsewhere there always is a trace of the text.
 
     Attributes:
         split: of the examples.
@@ -94,9 +108,9 @@ class Level1Source:
     def __getitem__(self, index: int) -> Example:
         draws = Draws(self.seed, self.split, index)
         text = Level1().sample(draws)
-        darkest = self.split == "train" and draws.uniform() < self.faint
+        darkest = self.style.darkest or (self.split == "train" and draws.uniform() < self.faint)
         ink = level1.choose_ink(draws, darkest=darkest)
-        while self.split in ("validation", "test") and not ink.visible:
-            ink = level1.choose_ink(draws)
+        while self.split != "train" and not ink.visible:
+            ink = level1.choose_ink(draws, darkest=darkest)
         image = level1.draw(text, ink, self.style, draws)
-        return Example(image, "" if self.split == "train" and not ink.visible else text)
+        return Example(image, text if ink.visible else "")

@@ -58,15 +58,18 @@ class Style:
         fonts: files of `crnn_jax.drawing.fonts`.
         one_font: in a picture; otherwise each character has its own.
         dots: in the text's colour.
+        darkest: all texts are dark, that is nearly transparent.
     """
 
     fonts: tuple[str, ...] = FONTS
     one_font: bool = True
     dots: int = 15
+    darkest: bool = False
 
 
 COMPETITION = Style()
 AUTHOR = Style(one_font=False, dots=30)  # how the document's author drew for training
+FAINT = Style(darkest=True)
 
 
 class Ink(NamedTuple):

@@ -35,7 +35,7 @@ def test_csv_in_any_order_of_columns(tmp_path):
     [
         ("", "labels.txt", "is empty"),
         ("AB\n\nCD\n", "labels.txt", "line 2"),
-        ("AB\nCD\nEF\n", "labels.txt", "1 of 3 pictures are missing"),
+        ("AB\nCD\nEF\n", "labels.txt", "line 3: there is no picture 2.png"),
         ("picture,text\n0.png,a\n", "labels.csv", "columns file and text"),
         ("file,text\n0.png,\n", "labels.csv", "line 2"),
     ],

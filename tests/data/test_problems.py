@@ -45,7 +45,7 @@ def test_a_good_folder_has_none(tmp_path):
     ],
 )
 def test_file_and_line_of_a_bad_label(tmp_path, line, what):
-    (message,) = said(make(tmp_path / "x", [GOOD[0], line, GOOD[1]]))
+    message, *_ = said(make(tmp_path / "x", [GOOD[0], line, GOOD[1]]))
     assert message.startswith("labels.txt, line 2: ")
     assert what in message
 

@@ -4,9 +4,10 @@ import captcha.image as package
 import numpy as np
 import pytest
 
+from crnn_jax.data.drawn import CaptchaSource, PackageCaptchaSource
 from crnn_jax.drawing.captcha import draw
 from crnn_jax.drawing.random import Draws
-from crnn_jax.tasks import CaptchaSource, PackageCaptchaSource, captcha
+from crnn_jax.tasks import captcha
 
 
 class Secrets:

@@ -102,8 +102,9 @@ def test_a_text_without_trace_is_empty_in_training_and_never_judged():
     train = Level1Source("train", 0, level1.COMPETITION, faint=1.0)
     shares = np.mean([not train[i].text for i in range(300)])
     assert 0.05 < shares < 0.2
-    test = Level1Source("test", 0, level1.COMPETITION)
-    assert all(Level1().contains(test[i].text) for i in range(50))
+    for split in ("validation", "test", "generate"):
+        source = Level1Source(split, 0, level1.FAINT)
+        assert all(Level1().contains(source[i].text) for i in range(50))
 
 
 def test_every_font_has_every_character():

@@ -23,6 +23,7 @@ def test_document_recipe_is_the_document_s():
     config = RECIPES["document"].config
     assert (config.batch_size, config.steps_per_epoch, config.epochs) == (128, 400, 40)
     assert (config.backbone, config.rnn, config.hidden, config.dropout, config.drop_columns) == ("vgg222", "gru", 128, 0.2, 2)
+    assert RECIPES["document"].task.source("train", 0).emphasis == 0
     schedule = make_schedule(config)
     assert [round(float(schedule(400 * epoch)), 8) for epoch in (0, 19, 20, 39)] == [1e-3, 1e-3, 1e-4, 1e-4]
 
