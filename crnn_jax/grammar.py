@@ -140,7 +140,7 @@ class _Level2State(NamedTuple):
 
     Attributes:
         part: what is being read: a ``name``, its ``=``, its ``value``; after a semicolon a ``line``; in the expression an
-            ``operand``, a ``number``, the bar ``over`` and the number ``below`` of a fraction; ``done`` after a variable or bracket.
+            ``operand``, a ``number``, a fraction's bar ``over`` and its number ``below``; ``done`` after a variable or bracket.
         variables: that were assigned.
         pattern: of the expression: n for an operand, o for an operator, brackets for themselves.
         pending: what the expression must still hold: ``/`` for the fraction, a variable for itself.

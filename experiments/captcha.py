@@ -46,7 +46,7 @@ RECIPES = {
         ),
     ),
     "quick": Recipe(
-        tasks.captcha(emphasis=0.35),
+        tasks.captcha(emphasis=0.25),
         Config(
             backbone="light",
             epochs=10,

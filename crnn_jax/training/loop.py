@@ -14,10 +14,12 @@ from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from tqdm import tqdm
 
 from crnn_jax import plots
 from crnn_jax.data.examples import BatchMaker
+from crnn_jax.data.images import UnreadableImage
 from crnn_jax.data.pipeline import evaluation_batches, training_batches
 from crnn_jax.data.workers import BatchWorkers
 from crnn_jax.decoding import Decoder
@@ -39,6 +41,7 @@ from crnn_jax.training.state import create_state, parameter_count
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
+_EXHIBITS = 10  # test pictures, of which the first that can be read is plotted
 _BLANK_STEPS = 50  # steps with nothing but blanks until the log explains it
 
 
@@ -418,12 +421,22 @@ class _Run:
         plots.curves(read_metrics(self._directory.metrics), folder / "curves.png")
         plots.readings(evaluation.right[:12] + evaluation.wrong[:12], folder / "readings.png")
         plots.confusions(evaluation.score.confusions, folder / "confusions.png")
-        exhibit = self._task.exhibit or (lambda: self._task.source("test", self._config.seed)[0])
         weights = steps.unreplicate({"params": self._state.params, "batch_stats": self._state.batch_stats})
         task = self._task
         model = Recognizer(self._config.architecture, task.alphabet, task.preparation, weights, task.grammar)
-        picture = model.prepare(exhibit().image)
-        plots.columns(picture, *model.probabilities(picture), self._task.alphabet, folder / "columns.png")
+        if (picture := self._exhibit()) is not None:
+            plots.columns(model.prepare(picture), *model.probabilities(picture), task.alphabet, folder / "columns.png")
+
+    def _exhibit(self) -> np.ndarray | None:
+        if self._task.exhibit:
+            return self._task.exhibit().image
+        source = self._task.source("test", self._config.seed)
+        for i in range(min(_EXHIBITS, len(source))):
+            try:
+                return source[i].image
+            except UnreadableImage:
+                continue
+        return None
 
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
         examples = min(examples, self._examples[split])
