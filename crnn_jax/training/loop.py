@@ -35,6 +35,7 @@ from crnn_jax.training.config import Config
 from crnn_jax.training.evaluation import Evaluation, evaluate
 from crnn_jax.training.host import prepare_cpu
 from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, read_metrics, write_json
+from crnn_jax.training.meters import Clock, EpochSums
 from crnn_jax.training.rundir import RunDirectory, describe
 from crnn_jax.training.schedules import make_optimizer, make_schedule
 from crnn_jax.training.state import create_state, parameter_count
@@ -137,54 +138,6 @@ def _check_fit(task: Task, config: Config, devices: int) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _EpochSums:
-    """Sums of the metrics of an epoch's steps so far; see `steps.make_train_step`."""
-
-    steps: int = 0
-    loss: float = 0.0
-    examples: float = 0.0
-    infeasible: float = 0.0
-    characters: float = 0.0
-
-    def add(self, metrics: dict[str, float]) -> _EpochSums:
-        return _EpochSums(
-            self.steps + 1,
-            self.loss + metrics["loss"],
-            self.examples + metrics["examples"],
-            self.infeasible + metrics["infeasible"],
-            self.characters + metrics["characters"],
-        )
-
-    @property
-    def mean_loss(self) -> float:
-        return self.loss / max(1.0, self.examples)
-
-
-@dataclass
-class _Clock:
-    """Time spent on training steps; a step after a pause is left out, because it may compile."""
-
-    seconds: float = 0.0
-    images: int = 0
-    _mark: float | None = None
-
-    def pause(self) -> None:
-        self._mark = None
-
-    def lap(self, images: int) -> None:
-        now = time.perf_counter()
-        if self._mark is not None:
-            self.seconds += now - self._mark
-            self.images += images
-        self._mark = now
-
-    @property
-    def rate(self) -> float:
-        """Images a second."""
-        return self.images / self.seconds if self.seconds else 0.0
-
-
 class _Run:
     """A run in memory. Resources are closed by the stack that it is given."""
 
@@ -221,15 +174,15 @@ class _Run:
             ahead=2 * max(1, config.worker_count),
         )
 
-        self._step, self._epoch, self._clock = 0, _EpochSums(), _Clock()
+        self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
         self._steps_here, self._blank_steps = 0, 0
         self._unreadable: set[str] = set()
         self._saved = time.monotonic()
         if (newest := self._checkpoints.newest) is not None:
             state, progress = self._checkpoints.restore(newest, state)
-            self._step, self._epoch = self._checkpoints.step(newest), _EpochSums(**progress.sums)
-            self._clock = _Clock(progress.seconds, progress.images)
+            self._step, self._epoch = self._checkpoints.step(newest), EpochSums(**progress.sums)
+            self._clock = Clock(progress.seconds, progress.images)
             self._batches.set_state(progress.data)
             logger.info("going on from step %d of %d in %s", self._step, config.total_steps, directory.path)
         self._state = steps.replicate(state, devices)
@@ -349,7 +302,7 @@ class _Run:
             logger.info("still nothing but blanks is read: if that lasts for many epochs, try another --learning_rate")
         if self._epoch.infeasible:
             logger.warning("%d labels are too long for their columns and were left out", int(self._epoch.infeasible))
-        self._epoch = _EpochSums()
+        self._epoch = EpochSums()
         # The row before the checkpoint: a kill between the two repeats the epoch, and its row is dropped then.
         self._metrics.write(row)
         self._tensorboard.write(self._step, row)

@@ -1,0 +1,58 @@
+"""What a run measures of itself while it trains."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EpochSums:
+    """Sums of the metrics of an epoch's steps so far; see `steps.make_train_step`."""
+
+    steps: int = 0
+    loss: float = 0.0
+    examples: float = 0.0
+    infeasible: float = 0.0
+    characters: float = 0.0
+
+    def add(self, metrics: dict[str, float]) -> EpochSums:
+        """With those of one more step."""
+        return EpochSums(
+            self.steps + 1,
+            self.loss + metrics["loss"],
+            self.examples + metrics["examples"],
+            self.infeasible + metrics["infeasible"],
+            self.characters + metrics["characters"],
+        )
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the examples that count."""
+        return self.loss / max(1.0, self.examples)
+
+
+@dataclass
+class Clock:
+    """Time spent on training steps; a step after a pause is left out, because it may compile."""
+
+    seconds: float = 0.0
+    images: int = 0
+    _mark: float | None = None
+
+    def pause(self) -> None:
+        """Leaves out the time until the next step ends."""
+        self._mark = None
+
+    def lap(self, images: int) -> None:
+        """Counts a step."""
+        now = time.perf_counter()
+        if self._mark is not None:
+            self.seconds += now - self._mark
+            self.images += images
+        self._mark = now
+
+    @property
+    def rate(self) -> float:
+        """Images a second."""
+        return self.images / self.seconds if self.seconds else 0.0
