@@ -56,16 +56,16 @@ class Checkpoints:
         policy = AnyPreservationPolicy(
             [LatestN(1), BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)]
         )
-        options = ocp.CheckpointManagerOptions(
-            create=writable,
-            read_only=not writable,
-            preservation_policy=policy,
-            best_fn=_loss,
-            best_mode="min",
-            enable_async_checkpointing=False,
-        )
         try:
             with _quiet_absl():
+                options = ocp.CheckpointManagerOptions(
+                    create=writable,
+                    read_only=not writable,
+                    preservation_policy=policy,
+                    best_fn=_loss,
+                    best_mode="min",
+                    enable_async_checkpointing=False,
+                )
                 self._manager = ocp.CheckpointManager(directory.resolve(), options=options, item_names=_ITEMS)
         except OSError as error:
             raise UserError(f"{directory}: can't be used for checkpoints ({error.strerror or error})") from None
