@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -18,7 +19,7 @@ from PIL import Image
 
 from crnn_jax import __version__, tasks
 from crnn_jax.data.examples import BATCH_SIZE
-from crnn_jax.data.folder import find_images, label_problems, parse_labels, picture_problems, read_labels
+from crnn_jax.data.folder import Labelled, find_images, label_problems, parse_labels, picture_problems, read_labels
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.errors import UserError
 from crnn_jax.training.log import progress_bar
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 where something could not be read or done, with a line on stderr; 130 when interrupted.
     """
     arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         status = arguments.run(arguments)
         sys.stdout.flush()
@@ -194,9 +197,12 @@ def _line(path: Path, reading: Reading, form: str) -> str:
         return json.dumps({"path": str(path), **asdict(reading)}, ensure_ascii=False)
     value = reading.value if reading.value is not None else _NO_VALUE
     if form == "tsv":
-        escaped = str(path).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-        return "\t".join((escaped, reading.text, value, f"{reading.confidence:.6f}"))
+        return "\t".join((_escaped(path), reading.text, value, f"{reading.confidence:.6f}"))
     return reading.text if reading.value is None else f"{reading.text} {value}"
+
+
+def _escaped(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
 
 
 def _generate(arguments: argparse.Namespace) -> int:
@@ -238,13 +244,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     labels = read_labels(arguments.folder)
     model = _load(arguments.model)
     judged: list[_Judged] = []
-    failed = 0
+    failed: list[Labelled] = []
     with progress_bar(len(labels), unit="image", description="evaluate", leave=False) as bar:
         files = _read_files(model, [label.path for label in labels], _Clock(), arguments.decode)
         for label, (path, reading) in zip(labels, files, strict=True):
             bar.update()
             if isinstance(reading, UnreadableImage):
-                failed += 1
+                failed.append(label)
                 print(f"error: {reading}", file=sys.stderr)
             else:
                 judged.append(_Judged(path, label.text, reading))
@@ -255,7 +261,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         **(score.value_summary() if model.grammar else {}),
         "interval": [low, high],
         "valid": sum(j.reading.valid for j in judged) / max(1, len(judged)),
-        "unreadable_files": failed,
+        "unreadable_files": len(failed),
         "confusions": [[true, read, count] for (true, read), count in score.confusions.most_common()],
     }
     if arguments.json:
@@ -263,7 +269,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     else:
         _print_report(report)
     if arguments.plots:
-        _plot(arguments.plots, judged, score.confusions, model)
+        _plot(arguments.plots, judged, failed, score.confusions, model)
     return 1 if failed else 0
 
 
@@ -281,7 +287,7 @@ def _print_report(report: dict[str, Any]) -> None:
         print(f"  {true or '(nothing)'} read as {read or '(nothing)'}: {count}")
 
 
-def _plot(folder: Path, judged: Sequence[_Judged], confusions: Any, model: Recognizer) -> None:
+def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], confusions: Any, model: Recognizer) -> None:
     from crnn_jax import plots
     from crnn_jax.training.evaluation import Judged
 
@@ -294,7 +300,10 @@ def _plot(folder: Path, judged: Sequence[_Judged], confusions: Any, model: Recog
         with (folder / "wrong.tsv").open("w", encoding="utf-8") as file:
             print("file\ttext\treading\tvalid\tconfidence", file=file)
             for j in wrong:
-                print(j.path, j.text, j.reading.text, j.reading.valid, f"{j.reading.confidence:.6f}", sep="\t", file=file)
+                confidence = f"{j.reading.confidence:.6f}"
+                print(_escaped(j.path), j.text, j.reading.text, j.reading.valid, confidence, sep="\t", file=file)
+            for label in failed:
+                print(_escaped(label.path), label.text, "", "unreadable", 0, sep="\t", file=file)
         plots.confusions(confusions, folder / "confusions.png")
         if shown := (wrong or right)[:1]:
             path = shown[0].path

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from crnn_jax import ctc
 from crnn_jax.alphabet import Alphabet
+from crnn_jax.errors import UserError
 from crnn_jax.grammar import ExpressionError, Grammar
 
 Decode = Literal["auto", "greedy", "beam"]
@@ -57,12 +58,19 @@ class Decoder:
         mode: ``greedy``: the best character of each column; ``beam``: a search, held to the grammar if there is one;
             ``auto``: the search where the greedy reading isn't a text of the grammar.
         width: of the search.
+
+    Raises:
+        UserError: there is no such mode.
     """
 
     alphabet: Alphabet
     grammar: Grammar | None = None
     mode: Decode = "auto"
     width: int = 16
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Decode):
+            raise UserError(f"decode must be one of {', '.join(get_args(Decode))}, not {self.mode!r}")
 
     def __call__(self, logits: np.ndarray, lengths: np.ndarray, greedy: ctc.Greedy) -> list[Decoded]:
         """Reads a batch on the host.
@@ -96,7 +104,7 @@ class Decoder:
     def _decoded(self, columns: np.ndarray, text: str, confidence: float, spans: list[Span]) -> Decoded:
         if self.grammar is None:
             return Decoded(text, confidence, bool(text), None, tuple(spans))
-        valid = self.grammar.contains(text) and confidence > _nothing(columns)
+        valid = self.grammar.contains(text) and (not text or confidence > _nothing(columns))
         return Decoded(text, confidence, valid, _value(self.grammar, text) if valid else None, tuple(spans))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 from crnn_jax.alphabet import Alphabet
@@ -25,27 +26,37 @@ class Chooser(Protocol):
         ...
 
 
+def columns(text: str, after: str = "") -> int:
+    """Columns that CTC needs for a text: one a character, and one more, for a blank, between two of the same.
+
+    Args:
+        text: to be read.
+        after: what was read before it, of which the last character counts.
+    """
+    return len(text) + sum(a == b for a, b in pairwise(after[-1:] + text))
+
+
 class Grammar(ABC):
     """A set of texts, read character by character; an object of constants, without state of its own.
 
-    Times such as ``23:59``, as a user would write them::
+    A few words, as a user would write them::
 
-        class Times(Grammar):
-            name = "times"
-            alphabet = Alphabet("0123456789:")
+        class Words(Grammar):
+            name = "fruit"
+            alphabet = Alphabet("abcdefghijklmnopqrstuvwxyz")
             start = ""  # the state is what was read so far
+            words = ("apple", "cherry", "plum")
 
             def advance(self, state, character):
-                place = len(state)
-                highest = {0: "2", 1: "3" if state == "2" else "9", 3: "5", 4: "9"}.get(place, "")
-                fits = character == ":" if place == 2 else character in "0123456789" and character <= highest
-                return state + character if fits else None
+                text = state + character
+                return text if any(word.startswith(text) for word in self.words) else None
 
             def completion(self, state):
-                return "00:00"[len(state):]
+                rests = (word[len(state):] for word in self.words if word.startswith(state))
+                return min(rests, key=lambda rest: columns(rest, after=state))
 
             def sample(self, draws):
-                return f"{draws.below(24):02}:{draws.below(60):02}"
+                return self.words[draws.below(len(self.words))]
 
     Attributes:
         name: under which a checkpoint remembers it.
@@ -63,9 +74,9 @@ class Grammar(ABC):
 
     @abstractmethod
     def completion(self, state: Any) -> str:
-        """A shortest text that may follow to the end; empty where a text may end.
+        """A text that may follow to the end, of those that take the fewest `columns`; empty where a text may end.
 
-        It keeps a search out of dead ends: after its first character, the completion is never longer than the rest.
+        It keeps a search out of dead ends.
         """
 
     @abstractmethod
@@ -126,13 +137,21 @@ class Level1(Grammar):
         return "".join(_choice(draws, choices.get(kind, kind)) for kind in pattern)
 
     def value(self, text: str) -> str:
-        """The integer that a text comes to."""
+        """The integer that a text comes to.
+
+        Raises:
+            ExpressionError: the text isn't one of level 1.
+        """
+        if not self.contains(text):
+            raise ExpressionError(f"{text!r} is not a text of level 1")
         return str(evaluate(text))
 
     def _kind(self, character: str) -> str:
         if character in self.DIGITS:
             return "d"
-        return "o" if character in self.OPERATORS else character
+        if character in self.OPERATORS:
+            return "o"
+        return character if character in "()" else "?"  # in no pattern
 
 
 class _Level2State(NamedTuple):
@@ -247,13 +266,10 @@ class Level2(Grammar):
         Raises:
             ExpressionError: the text isn't one of level 2, or divides by zero.
         """
+        if not self.contains(text):
+            raise ExpressionError(f"{text!r} is not a text of level 2")
         *assignments, expression = text.split(";")
-        variables = {}
-        for assignment in assignments:
-            name, _, number = assignment.partition("=")
-            if len(name) != 1 or not (number.isascii() and number.isdecimal()):
-                raise ExpressionError(f"{assignment!r} in {text!r} assigns no number to a variable of one character")
-            variables[name] = int(evaluate(number))
+        variables = {assignment[0]: int(assignment[2:]) for assignment in assignments}
         hundredths = round(evaluate(expression, variables) * 100)
         return f"{'-' if hundredths < 0 else ''}{abs(hundredths) // 100}.{abs(hundredths) % 100:02}"
 
@@ -290,18 +306,29 @@ class Level2(Grammar):
         return state._replace(part=part, pattern=pattern) if fits else None
 
     def _rest(self, pattern: str, variables: str, pending: str) -> str:
-        """The shortest end of an expression; a bracket beside another of its kind takes a column more."""
-
-        def columns(rest: str) -> int:
-            whole = pattern[-1:] + rest
-            return len(rest) + whole.count("((") + whole.count("))")
-
-        rest = min((whole[len(pattern) :] for whole in self.PATTERNS if whole.startswith(pattern)), key=columns)
+        """The end of an expression in the fewest columns."""
+        rests = (whole[len(pattern) :] for whole in self.PATTERNS if whole.startswith(pattern))
+        rest = min(rests, key=lambda rest: columns(rest, after=pattern))
         left = iter([f"{variables[0]}/1" if wanted == "/" else wanted for wanted in pending])
         return "".join(next(left, "1") if c == "n" else "+" if c == "o" else c for c in rest)
 
 
 GRAMMARS: dict[str, type[Grammar]] = {Level1.name: Level1, Level2.name: Level2}
+
+
+def check_grammar(grammar: Grammar, alphabet: Alphabet) -> None:
+    """Checks that a grammar suits a network's alphabet, and that its name is its own.
+
+    Raises:
+        UserError: it doesn't, or it isn't.
+    """
+    if grammar.alphabet != alphabet:
+        raise UserError(
+            f"the grammar {grammar.name!r} is about the characters {grammar.alphabet.characters!r},"
+            f" and the network's are {alphabet.characters!r}"
+        )
+    if type(grammar) is not GRAMMARS.get(grammar.name, type(grammar)):
+        raise UserError(f"the name {grammar.name!r} is taken: give {type(grammar).__name__} another one")
 
 
 def by_name(name: str) -> Grammar:
@@ -312,7 +339,7 @@ def by_name(name: str) -> Grammar:
     """
     if name not in GRAMMARS:
         raise UserError(
-            f"the grammar {name!r} isn't one of {', '.join(GRAMMARS)}: load the model with grammar=..., your own object"
+            f"the grammar {name!r} isn't one of {', '.join(GRAMMARS)}: in Python, load(..., grammar=...) takes your own"
         )
     return GRAMMARS[name]()
 

@@ -58,7 +58,9 @@ def readings(samples: Sequence[Judged], path: Path, *, columns: int = 4) -> None
         right = sample.reading == sample.text
         title = f"{sample.reading or '(nothing)'}  {100 * sample.confidence:.0f}%"
         axes.imshow(sample.image)
-        axes.set_title(title if right else f"{title}, is {sample.text}", color=_RIGHT if right else _WRONG, fontsize=11)
+        axes.set_title(
+            title if right else f"{title}, is {sample.text}", color=_RIGHT if right else _WRONG, fontsize=11, parse_math=False
+        )
     _save(figure, path)
 
 
@@ -69,7 +71,7 @@ def confusions(counts: Counter[Confusion], path: Path, *, most: int = 20) -> Non
     axes = figure.subplots()
     names = [_confusion_name(*pair) for pair, _ in pairs]
     axes.barh(range(len(pairs)), [count for _, count in pairs], color=_WRONG)
-    axes.set_yticks(range(len(pairs)), names, family="monospace")
+    axes.set_yticks(range(len(pairs)), names, family="monospace", parse_math=False)
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title="characters read wrong" if pairs else "no character was read wrong", xlabel="times")
@@ -98,14 +100,14 @@ def columns(
         edges, np.arange(len(shown) + 1), probabilities[:, shown].T, cmap="Blues", vmin=0, vmax=1, edgecolors="#eee"
     )
     names = ["blank" if i == alphabet.blank else alphabet.characters[i] for i in shown]
-    bottom.set_yticks(np.arange(len(shown)) + 0.5, names, family="monospace")
+    bottom.set_yticks(np.arange(len(shown)) + 0.5, names, family="monospace", parse_math=False)
     bottom.set_xlabel("pixels")
     bottom.invert_yaxis()
     best = probabilities.argmax(axis=1)
     for (first, last), i in zip(spans, best, strict=True):
         if i != alphabet.blank:
             top.axvspan(first, last, color=_TRUTH, alpha=0.12)
-            top.text((first + last) / 2, 0, alphabet.characters[i], ha="center", va="bottom", color=_TRUTH)
+            top.text((first + last) / 2, 0, alphabet.characters[i], ha="center", va="bottom", color=_TRUTH, parse_math=False)
     _save(figure, path)
 
 

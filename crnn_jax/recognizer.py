@@ -75,6 +75,9 @@ class Recognizer:
         variables: ``params`` and ``batch_stats``.
         grammar: of its texts; None: any will do.
         description: of the checkpoint that it came from.
+
+    Raises:
+        UserError: the grammar doesn't suit the alphabet.
     """
 
     def __init__(
@@ -90,6 +93,8 @@ class Recognizer:
         self.alphabet = alphabet
         self.preparation = preparation
         self.grammar = grammar
+        if grammar is not None:
+            grammars.check_grammar(grammar, alphabet)
         self.description = description or {}
         self._variables = jax.device_put(variables)
         self._model = CRNN(architecture, alphabet.size)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data import drawn
@@ -17,7 +18,7 @@ from crnn_jax.data.folder import FolderSource, Requirements, label_problems, par
 from crnn_jax.drawing import level1 as level1_drawing
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import Grammar, Level1
+from crnn_jax.grammar import Grammar, Level1, check_grammar
 
 logger = logging.getLogger("crnn_jax")
 
@@ -34,6 +35,7 @@ class Task:
         source: gives the examples of a split, from a seed; those of different splits have nothing in common.
         judge: who drew the pictures of the test split, for reports.
         grammar: of its texts; None: any text will do.
+        data: tells these examples from others of the same task, JSON types: a run doesn't go on with other ones.
         exhibit: draws the picture whose columns are plotted at the end of a run; None: the first of the test split.
     """
 
@@ -44,7 +46,12 @@ class Task:
     source: Callable[[Split, int], Source]
     judge: str
     grammar: Grammar | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
     exhibit: Callable[[], Example] | None = None
+
+    def __post_init__(self) -> None:
+        if self.grammar is not None:
+            check_grammar(self.grammar, self.alphabet)
 
     @property
     def requirements(self) -> Requirements:
@@ -69,16 +76,26 @@ def from_folder(task: Task, folder: str | Path, bad_examples: BadExamples = "ref
     """
     labels = parse_labels(folder)
     bad = [problem for problem in label_problems(labels, task.requirements) if not problem.harmless]
-    if bad_examples == "refuse":
-        refuse(bad, labels, " (--bad_examples=skip leaves them out)")
+    if bad_examples == "refuse" or not labels.rows:
+        refuse(bad, labels, " (bad_examples=skip leaves them out)")
     elif bad:
         logger.warning("%d problems in %s; what they are about is left out. The first: %s", len(bad), labels.file, bad[0])
     left_out = {problem.label for problem in bad}
     rows = [row for row in labels.rows if row not in left_out]
     sources = {split: FolderSource.of(rows, split) for split in ("train", "validation", "test")}
     if not all(map(len, sources.values())):
-        raise UserError(f"{folder}: {len(rows)} pictures are too few to split into training, validation and test")
-    return replace(task, source=_FolderSplits(sources), judge=f"{folder}, kept out of training", exhibit=None)
+        raise UserError(
+            f"{folder}: {len(rows)} pictures are too few: one in twenty is for the test and one for validation, by their names,"
+            " and there must be one of each"
+        )
+    digest = hashlib.sha256(repr([(row.path.name, row.text) for row in rows]).encode()).hexdigest()[:16]
+    data = {
+        "folder": str(Path(folder).resolve()),
+        "pictures": len(rows),
+        "skipped": len(labels.rows) - len(rows),
+        "digest": digest,
+    }
+    return replace(task, source=_FolderSplits(sources), judge=f"{folder}, kept out of training", data=data, exhibit=None)
 
 
 @dataclass(frozen=True)
@@ -107,6 +124,7 @@ def captcha(emphasis: float = 0.0) -> Task:
         preparation=Preparation(drawn.CAPTCHA_HEIGHT, drawn.CAPTCHA_WIDTH),
         max_length=drawn.CAPTCHA_LENGTH,
         source=functools.partial(drawn.captcha_source, emphasis=emphasis),
+        data={"emphasis": emphasis},
         judge=f"the unmodified captcha package {version('captcha')}",
         exhibit=lambda: drawn.package_captcha("0O0O"),
     )
@@ -142,6 +160,7 @@ def level1(variant: str = "competition", *, equalize: bool = True, faint: float 
         source=functools.partial(drawn.Level1Source, style=LEVEL1_STYLES[variant], faint=faint),
         judge="our own drawing",
         grammar=grammar,
+        data={"variant": variant, "faint": faint},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from absl import app, flags
@@ -19,7 +20,9 @@ from crnn_jax.training.log import log_to_stderr, logger
 
 INTERRUPTED = 130
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "directory of the run; the default is runs/TASK-RECIPE")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "directory of the run; the default is runs/TASK-RECIPE, with --data_dir runs/TASK-RECIPE-FOLDER"
+)
 _RECIPE = flags.DEFINE_enum(
     "recipe",
     "document",
@@ -74,7 +77,8 @@ def main(recipes: Mapping[str, Recipe]) -> None:
 
 def _run(recipe: Recipe, argv: list[str]) -> int:
     log_to_stderr()
-    workdir = _WORKDIR.value or f"runs/{recipe.task.name}-{_RECIPE.value}"
+    folder = f"-{Path(_DATA_DIR.value).resolve().name}" if _DATA_DIR.value else ""
+    workdir = _WORKDIR.value or f"runs/{recipe.task.name}-{_RECIPE.value}{folder}"
     try:
         if argv[1:]:
             raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")

@@ -7,27 +7,29 @@ import pytest
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.drawing.random import Draws
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import ExpressionError, Grammar, Level1, Level2, by_name, evaluate
+from crnn_jax.grammar import ExpressionError, Grammar, Level1, Level2, by_name, check_grammar, columns, evaluate
+
+LEVEL2 = "流=42072;圳=86;(圳-(97510*45921))*流/35864"
 
 
-class Times(Grammar):
+class Words(Grammar):
     """The example of `Grammar`'s docstring."""
 
-    name = "times"
-    alphabet = Alphabet("0123456789:")
+    name = "fruit"
+    alphabet = Alphabet("abcdefghijklmnopqrstuvwxyz")
     start = ""
+    words = ("apple", "cherry", "plum")
 
     def advance(self, state, character):
-        place = len(state)
-        highest = {0: "2", 1: "3" if state == "2" else "9", 3: "5", 4: "9"}.get(place, "")
-        fits = character == ":" if place == 2 else character in "0123456789" and character <= highest
-        return state + character if fits else None
+        text = state + character
+        return text if any(word.startswith(text) for word in self.words) else None
 
     def completion(self, state):
-        return "00:00"[len(state) :]
+        rests = (word[len(state) :] for word in self.words if word.startswith(state))
+        return min(rests, key=lambda rest: columns(rest, after=state))
 
     def sample(self, draws):
-        return f"{draws.below(24):02}:{draws.below(60):02}"
+        return self.words[draws.below(len(self.words))]
 
 
 def sentences(grammar):
@@ -43,8 +45,8 @@ def sentences(grammar):
                 open_ends.append((text + c, after))
 
 
-def test_times_are_all_the_minutes_of_a_day():
-    assert sorted(sentences(Times())) == [f"{h:02}:{m:02}" for h in range(24) for m in range(60)]
+def test_words_are_all_the_words():
+    assert sorted(sentences(Words())) == ["apple", "cherry", "plum"]
 
 
 def test_level1_has_three_patterns_and_no_other_text():
@@ -56,13 +58,13 @@ def test_level1_has_three_patterns_and_no_other_text():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "1+1", "1+1+", "(1+1)", "(1+1+1)", "12+1+1", "1/1+1", "1+1+1 ", "((1+1)+1", "1+(1+1"]
+    "text", ["", "1", "1+1", "1+1+", "(1+1)", "(1+1+1)", "12+1+1", "1/1+1", "1+1+1 ", "((1+1)+1", "1+(1+1", "dodod", "1o2d3"]
 )
 def test_level1_rejects(text):
     assert not Level1().contains(text)
 
 
-@pytest.mark.parametrize("grammar", [Level1(), Times()])
+@pytest.mark.parametrize("grammar", [Level1(), Words()])
 def test_a_completion_ends_a_text_and_shrinks(grammar):
     draws = Draws(0, "train", 1)
     for _ in range(50):
@@ -75,9 +77,24 @@ def test_a_completion_ends_a_text_and_shrinks(grammar):
         assert grammar.accepts(state)
 
 
-def columns(text):
-    """That a text takes: one a character, one more between two of the same."""
-    return len(text) + sum(a == b for a, b in itertools.pairwise(text))
+def test_columns_count_a_blank_between_two_of_the_same():
+    assert [columns(text) for text in ("", "a", "ab", "aa", "aaba")] == [0, 1, 2, 3, 5]
+    assert columns("ab", after="ca") == 3
+
+
+def test_a_name_of_ours_is_taken_and_alphabets_must_agree():
+    class Mine(Level1):
+        pass
+
+    class Reversed(Words):
+        alphabet = Alphabet(Words.alphabet.characters[::-1])
+
+    check_grammar(Level1(), Level1.alphabet)
+    check_grammar(Words(), Words.alphabet)
+    with pytest.raises(UserError, match="'level1' is taken"):
+        check_grammar(Mine(), Level1.alphabet)
+    with pytest.raises(UserError, match="about the characters"):
+        check_grammar(Reversed(), Words.alphabet)
 
 
 @pytest.mark.parametrize("index", range(200))
@@ -95,6 +112,12 @@ def test_level2_accepts_its_samples_and_can_always_end(index):
     assert grammar.accepts(state)
 
 
+@pytest.mark.parametrize("text", ["", "1=5;1+1", "x=1;1+1", LEVEL2 + "+1"])
+def test_level2_computes_nothing_else(text):
+    with pytest.raises(ExpressionError, match="not a text of level 2"):
+        Level2().value(text)
+
+
 def test_whatever_level2_s_steps_allow_can_be_computed():
     grammar, draws = Level2(), Draws(1, "train", 0)
     for _ in range(100):
@@ -108,9 +131,6 @@ def test_whatever_level2_s_steps_allow_can_be_computed():
             text, state = text + c, steps[c]
         if "/0" not in text:
             assert "." in grammar.value(text)
-
-
-LEVEL2 = "流=42072;圳=86;(圳-(97510*45921))*流/35864"
 
 
 def test_level2_s_values():

@@ -138,4 +138,7 @@ class BatchMaker:
             batch["labels"][place, : len(text)] = self.alphabet.encode(text)
             batch["label_lengths"][place] = len(text)
             batch["weights"][place] = 1
+        if batch["unreadable"] and batch["weights"].any():
+            # BatchNorm sees the places that don't count too: pictures there are better than black.
+            batch["images"][batch["weights"] == 0] = batch["images"][np.argmax(batch["weights"])]
         return batch

@@ -95,7 +95,7 @@ def parse_labels(folder: str | Path) -> Labels:
     if file is None:
         raise UserError(f"{folder}: holds no {', '.join(LABEL_FILES[:-1])} or {LABEL_FILES[-1]}")
     text, problems = _text_of(file)
-    lines = text.removesuffix("\n").split("\n") if text else []
+    lines = text.rstrip("\n").split("\n") if text.strip() else []
     rows = list((_parse_txt if file.suffix == ".txt" else _parse_table)(file, lines, problems))
     if not rows and not problems:
         raise UserError(f"{file}: is empty")
@@ -107,22 +107,22 @@ def label_problems(labels: Labels, requirements: Requirements | None = None) -> 
 
     Args:
         labels: of a folder.
-        requirements: of a task; without, a text that is arithmetic must still come to the value beside it.
+        requirements: of a task; without them, arithmetic that doesn't come to the value beside it is only told.
     """
     yield from labels.problems
     names = Counter(row.path for row in labels.rows)
-    seen: set[Path] = set()
     for row in labels.rows:
-        if names[row.path] > 1 and row.path in seen:
-            yield Problem(row.place, f"{row.path.name} has a label already", row)
-        seen.add(row.path)
+        if names[row.path] > 1:
+            yield Problem(row.place, f"{row.path.name} has {names[row.path]} labels", row)
         if not row.path.is_file():
             yield Problem(row.place, f"there is no picture {row.path.name}", row)
         what = _text_problem(row, requirements)
         if what:
             yield Problem(row.place, what, row)
+        elif requirements is None and (what := _value_problem(row, evaluate)):
+            yield Problem(row.place, what, row, harmless=True)  # a value may mean something else
     surplus = [
-        p for p in sorted(labels.file.parent.iterdir(), key=_by_number) if p.suffix.lower() in SUFFIXES and p not in seen
+        p for p in sorted(labels.file.parent.iterdir(), key=_by_number) if p.suffix.lower() in SUFFIXES and p not in names
     ]
     yield from (Problem(str(path), "has no label", harmless=True) for path in surplus)
 
@@ -237,12 +237,15 @@ def _parse_table(path: Path, lines: list[str], problems: list[Problem]) -> Itera
             Problem(f"{path}, line 1", f"must name the columns file and text, not {', '.join(columns) or 'nothing'}")
         )
         return
-    for row in rows:
-        place = f"{path}, line {rows.line_num}"
-        if row["file"] and row["text"]:
-            yield Labelled(path.parent / row["file"], row["text"], row.get("value") or None, place)
-        else:
-            problems.append(Problem(place, "lacks a file or a text"))
+    try:
+        for row in rows:
+            place = f"{path}, line {rows.line_num}"
+            if row["file"] and row["text"]:
+                yield Labelled(path.parent / row["file"], row["text"], (row.get("value") or "").strip() or None, place)
+            else:
+                problems.append(Problem(place, "lacks a file or a text"))
+    except csv.Error as error:
+        problems.append(Problem(f"{path}, line {rows.line_num}", f"can't be read as a table ({error}): a quote too many?"))
 
 
 def _text_problem(row: Labelled, requirements: Requirements | None) -> str | None:
@@ -257,13 +260,17 @@ def _text_problem(row: Labelled, requirements: Requirements | None) -> str | Non
             return f"{row.text!r} is longer than {requirements.max_length} characters"
         if grammar and not grammar.contains(row.text):
             return f"{row.text!r} is not a text of {grammar.name}"
+    return _value_problem(row, grammar.value) if grammar else None
+
+
+def _value_problem(row: Labelled, compute: Callable[[str], object]) -> str | None:
     if row.value is None:
         return None
     try:
-        value = grammar.value(row.text) if grammar else str(evaluate(row.text))
+        value = compute(row.text)
     except ExpressionError:
         return None
-    return f"{row.text!r} comes to {value}, not {row.value}" if value not in (None, row.value) else None
+    return None if value is None or str(value) == row.value else f"{row.text!r} comes to {value}, not {row.value}"
 
 
 def _text_of(path: Path) -> tuple[str, list[Problem]]:
@@ -277,7 +284,7 @@ def _text_of(path: Path) -> tuple[str, list[Problem]]:
     problems = []
     if text.startswith("\ufeff"):
         problems.append(Problem(f"{path}, line 1", "starts with a byte order mark, which is skipped", harmless=True))
-    if "\r" in text:
-        line = text[: text.index("\r")].count("\n") + 1
+    if "\r\n" in text:
+        line = text[: text.index("\r\n")].count("\n") + 1
         problems.append(Problem(f"{path}, line {line}", "lines end in CR LF, which is read as LF", harmless=True))
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), problems
+    return text.removeprefix("\ufeff").replace("\r\n", "\n"), problems

@@ -183,7 +183,7 @@ def _nearest(old: int, new: int) -> np.ndarray:
 def _paste(canvas: np.ndarray, coverage: np.ndarray, x: int, free: int, ink: Ink) -> None:
     """Lays a character on the canvas, in the middle of its height; right of ``free`` there is nothing but background."""
     y = int((HEIGHT - coverage.shape[0]) / 2)
-    coverage = coverage[max(0, -y) : HEIGHT - y]
+    coverage = coverage[max(0, -y) : HEIGHT - y, : canvas.shape[1] - x]
     below = canvas[max(0, y) : max(0, y) + len(coverage), x : x + coverage.shape[1]]
     opacity, colour, on_background = _tables(ink)
     overlap = max(0, free - x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,14 @@ class Progress:
         sums: of the steps of the epoch so far.
         seconds: of training so far, without compilation, validation and saving.
         images: trained on in these seconds.
+        unreadable: what is wrong with pictures that could not be read so far.
     """
 
     data: dict[str, Any]
     sums: dict[str, Any]
     seconds: float
     images: int
+    unreadable: list[str] = field(default_factory=list)
 
 
 class Checkpoints:

@@ -11,6 +11,7 @@ import numpy as np
 from crnn_jax import ctc
 from crnn_jax.data.examples import Batch
 from crnn_jax.decoding import Decoder
+from crnn_jax.errors import UserError
 from crnn_jax.metrics import Score
 from crnn_jax.training import steps
 from crnn_jax.training.state import TrainState
@@ -64,6 +65,9 @@ def evaluate(
         devices: that the batches are spread over.
         samples: right and wrong pictures to keep, each.
         after_batch: called with the number of examples of each batch.
+
+    Raises:
+        UserError: no picture can be read.
     """
     result, total = Evaluation(), 0.0
     for batch in batches:
@@ -83,5 +87,7 @@ def evaluate(
             if len(kept) < samples:
                 kept.append(j)
         after_batch(len(judged))
-    result.loss = total / max(1, result.score.examples)
+    if not result.score.examples:
+        raise UserError(f"there is no picture to judge by: {'; '.join(result.unreadable[:3])}")
+    result.loss = total / result.score.examples
     return result

@@ -175,14 +175,15 @@ class _Run:
         )
 
         self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
+        self._unreadable: set[str] = set()
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
         self._steps_here, self._blank_steps = 0, 0
-        self._unreadable: set[str] = set()
         self._saved = time.monotonic()
         if (newest := self._checkpoints.newest) is not None:
             state, progress = self._checkpoints.restore(newest, state)
             self._step, self._epoch = self._checkpoints.step(newest), EpochSums(**progress.sums)
             self._clock = Clock(progress.seconds, progress.images)
+            self._unreadable = set(progress.unreadable)
             self._batches.set_state(progress.data)
             logger.info("going on from step %d of %d in %s", self._step, config.total_steps, directory.path)
         self._state = steps.replicate(state, devices)
@@ -311,7 +312,7 @@ class _Run:
     def _save(self, metrics: dict[str, float] | None) -> None:
         self._collect()
         sums, clock = asdict(self._epoch), self._clock
-        progress = Progress(self._batches.get_state(), sums, clock.seconds, clock.images)
+        progress = Progress(self._batches.get_state(), sums, clock.seconds, clock.images, sorted(self._unreadable))
         description = {**describe(self._task), "config": asdict(self._config)}
         self._checkpoints.save(self._step, steps.unreplicate(self._state), progress, description, metrics)
         self._saved = time.monotonic()

@@ -94,6 +94,7 @@ def describe(task: Task) -> dict[str, Any]:
         "task": task.name,
         "alphabet": task.alphabet.characters,
         "grammar": task.grammar.name if task.grammar else None,
+        "data": dict(task.data),
         "preparation": asdict(task.preparation),
     }
 

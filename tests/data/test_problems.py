@@ -50,10 +50,21 @@ def test_file_and_line_of_a_bad_label(tmp_path, line, what):
     assert what in message
 
 
-def test_a_value_is_checked_without_a_task_too(tmp_path):
-    assert said(make(tmp_path / "x", ["1+1 3", "a-z 5", "hello world"]), task=None) == [
-        "labels.txt, line 1: '1+1' comes to 2, not 3"
-    ]
+def test_a_value_is_only_told_without_a_task(tmp_path):
+    folder = make(tmp_path / "x", ["1+1 3", "a-z 5", "hello world"])
+    assert said(folder, task=None) == ["labels.txt, line 1: '1+1' comes to 2, not 3"]
+    assert len(read_labels(folder)) == 3
+
+
+def test_blank_lines_at_the_end_are_nothing(tmp_path):
+    assert said(make(tmp_path / "x", [*GOOD, "", ""], pictures=3)) == []
+
+
+def test_a_table_with_a_quote_too_many(tmp_path):
+    folder = make(tmp_path / "x", ["file,text", '0.png,"1+1+1', "1.png," + "2" * 200_000], pictures=1, name="labels.csv")
+    (message,) = said(folder)[:1]
+    assert message.startswith("labels.csv, line ")
+    assert "can't be read as a table" in message
 
 
 def test_missing_surplus_and_broken_pictures(tmp_path):
@@ -69,7 +80,7 @@ def test_missing_surplus_and_broken_pictures(tmp_path):
 
 def test_duplicate_names(tmp_path):
     folder = make(tmp_path / "x", ["file,text", "0.png,1+1+1", "1.png,2+2+2", "0.png,1+1+1"], pictures=2, name="labels.csv")
-    assert said(folder) == ["labels.csv, line 4: 0.png has a label already"]
+    assert said(folder) == [f"labels.csv, line {line}: 0.png has 2 labels" for line in (2, 4)]
 
 
 def test_byte_order_mark_and_crlf_are_told_and_harmless(tmp_path):
@@ -107,7 +118,7 @@ def test_a_picture_keeps_its_split():
 
 def test_training_refuses_or_skips_bad_labels(tmp_path, caplog):
     folder = make(tmp_path / "x", [*LABELS, "1+1+1 4", "x+1+1"])
-    with pytest.raises(UserError, match=r"line 101: '1\+1\+1' comes to 3, not 4; and 1 more.*--bad_examples=skip"):
+    with pytest.raises(UserError, match=r"line 101: '1\+1\+1' comes to 3, not 4; and 1 more.*bad_examples=skip"):
         tasks.from_folder(tasks.level1(), folder)
     task = tasks.from_folder(tasks.level1(), folder, "skip")
     assert "2 problems" in caplog.text

@@ -70,6 +70,28 @@ def test_drawing_is_what_pillow_draws(style):
     assert np.mean(differences) < 0.6
 
 
+class LargestSizes:
+    """Chance that picks the largest size and lays each character beside the one before."""
+
+    def uniform(self, low=0.0, high=1.0):
+        return (low + high) / 2
+
+    def below(self, n):
+        return n - 1 if n == len(level1.SIZES) else 0
+
+    def choice(self, items):
+        return items[self.below(len(items))]
+
+
+def test_a_character_past_the_right_edge_is_cut_off():
+    style = dataclasses.replace(level1.COMPETITION, fonts=("DejaVuSans.ttf",), dots=0)
+    ink = level1.Ink((240, 240, 240), (150, 20, 20))
+    for text in ("8*8*8", "(8*8)*8", "8*(8-8)"):
+        ours = level1.draw(text, ink, style, LargestSizes())
+        theirs = reference(text, ink, style, LargestSizes())
+        assert np.mean(np.abs(ours.astype(int) - theirs) > 32) < 0.02
+
+
 def test_picture_is_a_function_of_seed_split_and_index():
     source = Level1Source("train", 3, level1.COMPETITION, faint=0.2)
     first = [source[i] for i in (7, 2, 7)]
