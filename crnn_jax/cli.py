@@ -22,6 +22,7 @@ from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.data.folder import Labelled, find_images, label_problems, parse_labels, picture_problems, read_labels
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.errors import UserError
+from crnn_jax.host import keep_freed_memory
 from crnn_jax.training.log import progress_bar
 
 if TYPE_CHECKING:
@@ -331,6 +332,7 @@ def _check(arguments: argparse.Namespace) -> int:
 def _load(name: str) -> Recognizer:
     from crnn_jax.recognizer import load
 
+    keep_freed_memory()
     return load(name)
 
 

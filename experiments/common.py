@@ -12,10 +12,10 @@ from absl import app, flags
 
 import crnn_jax
 from crnn_jax.errors import Interrupted, UserError
+from crnn_jax.host import prepare_cpu
 from crnn_jax.models.config import BACKBONES, RECURRENCES
 from crnn_jax.tasks import BAD_EXAMPLES, Task, from_folder
 from crnn_jax.training.config import BATCH_NORMS, DTYPES, OPTIMIZERS, SCHEDULES, Config
-from crnn_jax.training.host import prepare_cpu
 from crnn_jax.training.log import log_to_stderr, logger
 
 INTERRUPTED = 130

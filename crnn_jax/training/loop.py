@@ -25,6 +25,7 @@ from crnn_jax.data.workers import BatchWorkers
 from crnn_jax.decoding import Decoder
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import Interrupted, UserError
+from crnn_jax.host import prepare_cpu
 from crnn_jax.metrics import Score, wilson_interval
 from crnn_jax.models.crnn import CRNN, output_columns
 from crnn_jax.recognizer import Recognizer
@@ -33,7 +34,6 @@ from crnn_jax.training import steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress
 from crnn_jax.training.config import Config
 from crnn_jax.training.evaluation import Evaluation, evaluate
-from crnn_jax.training.host import prepare_cpu
 from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, read_metrics, write_json
 from crnn_jax.training.meters import Clock, EpochSums
 from crnn_jax.training.rundir import RunDirectory, describe

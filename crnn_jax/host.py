@@ -1,4 +1,4 @@
-"""What makes training fast on a machine without an accelerator. Nothing in here changes a result."""
+"""What makes jax fast on a machine without an accelerator. Nothing in here changes a result."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import ctypes
 import os
 import sys
 
-# On two cores, two devices take a step in 0.6 to 0.75 of the time of one: between matrix products, much of XLA's CPU code
-# runs on one core a device. More than two devices were not measured.
+# On two cores, two devices take a step in about 0.7 of the time of one: between matrix products, much of XLA's CPU code runs
+# on one core a device. More than two devices were not measured.
 _CPU_DEVICES = 2
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
@@ -20,7 +20,7 @@ def prepare_cpu() -> None:
     """
     import jax  # not above: experiments import this module in data workers too
 
-    _keep_freed_memory()
+    keep_freed_memory()
     by_flag = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     chosen = by_flag or jax.config.jax_num_cpu_devices != -1  # type: ignore[attr-defined]
     if not chosen and (os.cpu_count() or 1) >= _CPU_DEVICES:
@@ -30,11 +30,11 @@ def prepare_cpu() -> None:
             return  # jax has been used already, with the devices that it has
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Makes glibc keep what is freed.
 
     XLA asks for its buffers anew in each step. By default glibc gets large blocks from the kernel and gives them back, so that
-    each step touches gigabytes of fresh pages: half of the time of a step of `vgg222`.
+    each step touches gigabytes of fresh pages: that was half of the time of a step of `vgg222`.
     """
     if sys.platform != "linux":
         return

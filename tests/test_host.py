@@ -8,7 +8,7 @@ import pytest
 
 SCRIPT = """
 import resource
-from crnn_jax.training.host import prepare_cpu
+from crnn_jax.host import prepare_cpu
 prepare_cpu()
 import jax
 print(jax.device_count())
