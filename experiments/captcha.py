@@ -50,7 +50,7 @@ RECIPES = {
         Config(
             backbone="light",
             epochs=10,
-            steps_per_epoch=250,
+            steps_per_epoch=234,
             batch_size=64,
             optimizer="muon",
             learning_rate=6e-3,

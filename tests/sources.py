@@ -1,4 +1,4 @@
-"""Sources of examples for the tests. Worker processes import this module, so it must not import jax or grain."""
+"""Sources of examples and a grammar for the tests. Worker processes import this module, so it must not import jax or grain."""
 
 import os
 import sys
@@ -7,7 +7,9 @@ import numpy as np
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import ENDLESS, BatchMaker, Example, Preparation
+from crnn_jax.data.images import UnreadableImage
 from crnn_jax.drawing.random import Draws
+from crnn_jax.grammar import Grammar, columns
 from crnn_jax.tasks import Task
 
 
@@ -84,6 +86,15 @@ class Blank(Bars):
         return super().__getitem__(index)._replace(text="")
 
 
+class Broken(Bars):
+    """Validation pictures that can't be read."""
+
+    def __getitem__(self, index):
+        if self.key[0] == "validation":
+            raise UnreadableImage(f"{index}.png: can't be read")
+        return super().__getitem__(index)
+
+
 class Interrupting(Bars):
     """Sends this process a signal while an example is drawn."""
 
@@ -122,3 +133,23 @@ def bars_task(source=Bars, **changes):
             **changes,
         }
     )
+
+
+class Words(Grammar):
+    """The example of `Grammar`'s docstring."""
+
+    name = "fruit"
+    alphabet = Alphabet("abcdefghijklmnopqrstuvwxyz")
+    start = ""
+    words = ("apple", "cherry", "plum")
+
+    def advance(self, state, character):
+        text = state + character
+        return text if any(word.startswith(text) for word in self.words) else None
+
+    def completion(self, state):
+        rests = (word[len(state) :] for word in self.words if word.startswith(state))
+        return min(rests, key=lambda rest: columns(rest, after=state))
+
+    def sample(self, draws):
+        return self.words[draws.below(len(self.words))]

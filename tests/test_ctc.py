@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sources import Words
 
 from crnn_jax import ctc
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.grammar import Grammar, Level1
+from crnn_jax.grammar import Level1
 
 
 def collapse(path, blank):
@@ -101,27 +102,13 @@ def test_character_confidence_is_the_largest_of_its_columns():
     np.testing.assert_allclose(read.character_confidences[0, :2], [0.8, 0.7], rtol=1e-5)
 
 
-class Words(Grammar):
-    """Some words, letter by letter."""
+class AB(Words):
+    """Some words of two letters."""
 
-    name = "words"
     alphabet = Alphabet("ab")
-    start = ""
 
     def __init__(self, *words):
         self.words = words
-
-    def advance(self, state, character):
-        text = state + character
-        return text if any(word.startswith(text) for word in self.words) else None
-
-    def completion(self, state):
-        # Shortest in columns: a repeat takes two.
-        rests = [word[len(state) :] for word in self.words if word.startswith(state)]
-        return min(rests, key=lambda rest: len(rest) + sum(a == b for a, b in itertools.pairwise(state[-1:] + rest)))
-
-    def sample(self, draws):
-        return self.words[0]
 
 
 def texts_by_probability(logits):
@@ -138,7 +125,7 @@ def texts_by_probability(logits):
 @pytest.mark.parametrize("words", [None, ("ab", "b"), ("aab", "abb", "bb"), ("aaa",), ("", "aa", "a"), ("abab", "bbb")])
 def test_wide_beam_finds_all_texts_with_their_exact_probability(words, seed):
     logits = 2 * jax.random.normal(jax.random.key(seed), (5, 3))
-    grammar = None if words is None else Words(*words)
+    grammar = None if words is None else AB(*words)
     expected = {
         ids: p
         for ids, p in texts_by_probability(logits).items()
@@ -170,10 +157,10 @@ def test_narrow_beam_ends_in_a_sentence_whatever_the_network_says(width):
 
 def test_beam_uses_each_column_where_a_word_needs_them_all():
     logits = jnp.zeros((1, 5, 3))
-    (found,) = ctc.beam(logits, grammar=Words("aaa"), width=1)
+    (found,) = ctc.beam(logits, grammar=AB("aaa"), width=1)
     assert found[0].ids == (0, 0, 0)
     np.testing.assert_allclose(found[0].log_probability, 5 * np.log(1 / 3), rtol=1e-6)  # a, blank, a, blank, a
-    assert ctc.beam(logits[:, :4], grammar=Words("aaa")) == [[]]
+    assert ctc.beam(logits[:, :4], grammar=AB("aaa")) == [[]]
 
 
 def test_beam_finds_what_greedy_misses():
@@ -185,7 +172,7 @@ def test_beam_finds_what_greedy_misses():
 
 def test_beam_checks_the_alphabet():
     with pytest.raises(ValueError, match="logits of 3 characters, and 2"):
-        ctc.beam(jnp.zeros((1, 5, 4)), grammar=Words("ab"))
+        ctc.beam(jnp.zeros((1, 5, 4)), grammar=AB("ab"))
 
 
 @pytest.mark.parametrize("ids", [(), (0,), (0, 1), (1, 1), (0, 0, 1)])

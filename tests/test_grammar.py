@@ -3,33 +3,14 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
+from sources import Words
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.drawing.random import Draws
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import ExpressionError, Grammar, Level1, Level2, by_name, check_grammar, columns, evaluate
+from crnn_jax.grammar import ExpressionError, Level1, Level2, by_name, check_grammar, columns, evaluate
 
 LEVEL2 = "流=42072;圳=86;(圳-(97510*45921))*流/35864"
-
-
-class Words(Grammar):
-    """The example of `Grammar`'s docstring."""
-
-    name = "fruit"
-    alphabet = Alphabet("abcdefghijklmnopqrstuvwxyz")
-    start = ""
-    words = ("apple", "cherry", "plum")
-
-    def advance(self, state, character):
-        text = state + character
-        return text if any(word.startswith(text) for word in self.words) else None
-
-    def completion(self, state):
-        rests = (word[len(state) :] for word in self.words if word.startswith(state))
-        return min(rests, key=lambda rest: columns(rest, after=state))
-
-    def sample(self, draws):
-        return self.words[draws.below(len(self.words))]
 
 
 def sentences(grammar):

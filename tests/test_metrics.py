@@ -1,5 +1,6 @@
 import pytest
 
+from crnn_jax.grammar import Level1
 from crnn_jax.metrics import Score, wilson_interval
 
 
@@ -35,3 +36,12 @@ def test_wilson_interval():
     # Newcombe, "Two-sided confidence intervals for the single proportion", 1998, table I, method 3.
     for successes, trials, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)):
         assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_values_by_hand():
+    readings = ["1+2+3", "3+2+1", "1+2", "1-2-3", "2*2*2"]
+    texts = ["1+2+3", "1+2+3", "1+2+3", "1+2+3", "2*2*2"]
+    score = Score.of(readings, texts, Level1())
+    assert (score.exact, score.computable, score.exact_value) == (2, 4, 3)
+    assert score.value_summary() == {"exact_value": 0.6, "computable": 0.8}
+    assert Score.of(readings[:2], texts[:2], Level1()) + Score.of(readings[2:], texts[2:], Level1()) == score

@@ -1,12 +1,13 @@
 from itertools import pairwise
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
-from sources import Bars
+from sources import Bars, Words, bars_task
 
 import crnn_jax
-from crnn_jax import UserError
+from crnn_jax import Alphabet, Config, UserError
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +84,35 @@ def test_directories_without_a_run(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UserError, match="no checkpoint yet"):
         crnn_jax.load(tmp_path)
+
+
+class Bits(Words):
+    """A grammar of one's own."""
+
+    name = "bits"
+    alphabet = Alphabet("01")
+    words = ("0101", "11")
+
+
+def test_a_grammar_of_ones_own_is_trained_with_and_given_again(tmp_path):
+    config = Config(
+        rnn="none", hidden=16, epochs=1, steps_per_epoch=1, batch_size=4, workers=0, validation_examples=4, eval_examples=4
+    )
+    crnn_jax.train(bars_task(grammar=Bits(), max_length=4), config, tmp_path, devices=jax.devices()[:1])
+    with pytest.raises(UserError, match=r"'bits' isn't one of level1, level2: in Python, load\(\.\.\., grammar=\.\.\.\)"):
+        crnn_jax.load(tmp_path)
+    model = crnn_jax.load(tmp_path, grammar=Bits())
+    read = model.read([Bars("test", 0)[i].image for i in range(4)])
+    assert all(reading.text in Bits.words for reading in read)
+    with pytest.raises(UserError, match="about the characters"):
+        crnn_jax.load(tmp_path, grammar=Words())
+
+
+def test_a_grammar_about_other_characters_than_the_task():
+    with pytest.raises(UserError, match="'fruit' is about the characters"):
+        bars_task(grammar=Words())
+
+
+def test_no_such_decoding(model, pictures):
+    with pytest.raises(UserError, match="one of auto, greedy, beam, not 'Beam'"):
+        model.read([pictures[0].image], decode="Beam")

@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from PIL import Image
-from sources import Bars, Blank, Failing, Interrupting, bars_task
+from sources import Bars, Blank, Broken, Failing, Interrupting, bars_task
 
 import crnn_jax
 from crnn_jax import Config, UserError
@@ -289,3 +289,14 @@ def test_a_folder_with_a_corrupt_picture_is_learned_from(tmp_path, caplog):
     assert row["unreadable"] == 2
     for i in broken:
         assert caplog.text.count(f"left out: {pictures / f'{i}.png'}") == 1  # though every epoch meets it
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    run(tmp_path, bars_task(data={"folder": "a", "digest": "1"}), dataclasses.replace(TINY, epochs=1))
+    with pytest.raises(UserError, match=r"holds another run \(data.digest is '1', not '2'\)"):
+        run(tmp_path, bars_task(data={"folder": "a", "digest": "2"}))
+
+
+def test_a_split_without_a_readable_picture_ends_the_run(tmp_path):
+    with pytest.raises(UserError, match=r"no picture to judge by: 0.png"):
+        run(tmp_path, bars_task(Broken))
