@@ -10,7 +10,7 @@ import numpy as np
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import ENDLESS, Example
-from crnn_jax.drawing import captcha, level1
+from crnn_jax.drawing import captcha, level1, line
 from crnn_jax.drawing.random import Draws, Split
 from crnn_jax.grammar import Level1
 
@@ -109,8 +109,8 @@ class Level1Source:
         draws = Draws(self.seed, self.split, index)
         text = Level1().sample(draws)
         darkest = self.style.darkest or (self.split == "train" and draws.uniform() < self.faint)
-        ink = level1.choose_ink(draws, darkest=darkest)
+        ink = line.choose_ink(draws, darkest=darkest)
         while self.split != "train" and not ink.visible:
-            ink = level1.choose_ink(draws, darkest=darkest)
+            ink = line.choose_ink(draws, darkest=darkest)
         image = level1.draw(text, ink, self.style, draws)
         return Example(image, text if ink.visible else "")

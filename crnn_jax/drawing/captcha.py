@@ -7,13 +7,12 @@ does that), and it is faster because it keeps each glyph's ink and skips the bla
 
 from __future__ import annotations
 
-from typing import Protocol
-
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
 from crnn_jax.drawing.fonts import glyph
+from crnn_jax.drawing.line import smooth
+from crnn_jax.drawing.random import RandomNumbers
 
 FONT = "DroidSansMono.ttf"
 FONT_SIZES = (42, 50, 56)
@@ -22,22 +21,8 @@ ROTATION = 30.0  # degrees, either way
 DOTS = 30
 # Opaque from a luminance of 130 on; darker colours let the background through.
 _MASK_TABLE = np.array([min(255, int(value * 1.97)) for value in range(256)], np.uint8)
-# Pillow's SMOOTH weighs a pixel 5 and its eight neighbours 1 each; the sum over 13, rounded half up.
-_SMOOTH_TABLE = ((2 * np.arange(255 * 13 + 1) + 13) // 26).astype(np.uint8)
 
 Colour = tuple[int, ...]
-
-
-class RandomNumbers(Protocol):
-    """What `draw` asks of its source of chance; `crnn_jax.drawing.random.Draws` is one."""
-
-    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """A number in [low, high)."""
-        ...
-
-    def below(self, n: int) -> int:
-        """An integer in [0, n)."""
-        ...
 
 
 def draw(text: str, width: int, height: int, draws: RandomNumbers) -> np.ndarray:
@@ -116,16 +101,3 @@ def _draw_arc(canvas: ImageDraw.ImageDraw, colour: Colour, width: int, height: i
     end = draws.below(41) + 160
     start = draws.below(21)
     canvas.arc((x1, y1, x2, y2), start, end, fill=colour)
-
-
-def smooth(picture: np.ndarray) -> np.ndarray:
-    """Pillow's SMOOTH filter in integers: the same bytes, the outermost pixels left as they are.
-
-    Args:
-        picture: (H, W, 3) uint8.
-    """
-    sums = cv2.boxFilter(picture, cv2.CV_16U, (3, 3), normalize=False)
-    smoothed = _SMOOTH_TABLE[sums + 4 * picture.astype(np.uint16)]
-    result = picture.copy()
-    result[1:-1, 1:-1] = smoothed[1:-1, 1:-1]
-    return result

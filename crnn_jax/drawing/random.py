@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 
@@ -12,6 +12,18 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 _SPLIT_ROOM = 8  # keys a seed: more splits than there are now, so that a new one would change no picture
 
 T = TypeVar("T")
+
+
+class RandomNumbers(Protocol):
+    """What drawing asks of its source of chance; `Draws` is one."""
+
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+        """A number in [low, high)."""
+        ...
+
+    def below(self, n: int) -> int:
+        """An integer in [0, n)."""
+        ...
 
 
 class Draws:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from crnn_jax.data.drawn import Level1Source
-from crnn_jax.drawing import level1
+from crnn_jax.drawing import level1, line
 from crnn_jax.drawing.fonts import font_path, glyph
 from crnn_jax.drawing.random import Draws
 from crnn_jax.grammar import Level1
@@ -59,8 +59,8 @@ def test_drawing_is_what_pillow_draws(style):
         draws, again = Draws(5, "train", i), Draws(5, "train", i)
         text = Level1().sample(draws)
         Level1().sample(again)
-        ink = level1.choose_ink(draws, darkest=i % 4 == 0)
-        level1.choose_ink(again, darkest=i % 4 == 0)
+        ink = line.choose_ink(draws, darkest=i % 4 == 0)
+        line.choose_ink(again, darkest=i % 4 == 0)
         ours, theirs = level1.draw(text, ink, style, draws), reference(text, ink, style, again)
         assert draws.uniform() == again.uniform()  # as many numbers were drawn
         differences.append(np.abs(ours.astype(int) - theirs.astype(int)))
@@ -85,7 +85,7 @@ class LargestSizes:
 
 def test_a_character_past_the_right_edge_is_cut_off():
     style = dataclasses.replace(level1.COMPETITION, fonts=("DejaVuSans.ttf",), dots=0)
-    ink = level1.Ink((240, 240, 240), (150, 20, 20))
+    ink = line.Ink((240, 240, 240), (150, 20, 20))
     for text in ("8*8*8", "(8*8)*8", "8*(8-8)"):
         ours = level1.draw(text, ink, style, LargestSizes())
         theirs = reference(text, ink, style, LargestSizes())
@@ -105,13 +105,13 @@ def test_picture_is_a_function_of_seed_split_and_index():
 def test_minus_stays_thin():
     heights = {}
     for c in "-+":
-        piece = level1._character(c, level1.FONTS[0], 50, Draws(0, "train", 0))
+        piece = line.character(c, level1.FONTS[0], 50, Draws(0, "train", 0))
         heights[c] = np.flatnonzero(piece.max(axis=1) > 128).size
     assert heights["-"] < 0.6 * heights["+"]
 
 
 def test_the_darkest_text_leaves_no_trace():
-    invisible, faint = level1.Ink((239, 250, 247), (0, 1, 3)), level1.Ink((243, 255, 252), (2, 1, 0))
+    invisible, faint = line.Ink((239, 250, 247), (0, 1, 3)), level1.Ink((243, 255, 252), (2, 1, 0))
     style = dataclasses.replace(level1.COMPETITION, dots=0)
     assert not invisible.visible
     assert np.unique(level1.draw("5-6+2", invisible, style, Draws(0, "train", 0))).tolist() == [239, 247, 250]

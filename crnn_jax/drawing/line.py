@@ -1,0 +1,316 @@
+"""Characters of one colour side by side, as version 0.2 of the ``captcha`` package drew them: what levels 1 and 2 share.
+
+The package pastes each character by its own luminance, so that dark colours are nearly transparent: a few pictures differ from
+their background by one level, and three in a million not at all.
+
+Everything that happens to a character before it is pasted is done on its coverage alone, from which tables give colour and
+opacity, and in one interpolation: that is faster than four channels, and the same but for rounding at the edges of strokes
+(``tests/drawing/test_level1.py`` compares it with Pillow's own operations).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from crnn_jax.drawing.fonts import glyph
+from crnn_jax.drawing.random import RandomNumbers
+
+_OPACITY = 1.97  # of a character, for each level of its luminance
+_BRIGHTEST, _DARKEST = 201, 6  # channels of a text's colour are below
+_UNWARPED = "-"
+_OVERLAP = 0.25  # of the average width, at most
+# Pillow's SMOOTH weighs a pixel 5 and its eight neighbours 1 each. No sum over 13 lies halfway between two integers.
+_SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
+_CENTRES = np.arange(4096, dtype=np.float32) + 0.5  # of pixels
+_ONES_AND_CENTRES = np.stack([np.ones_like(_CENTRES), _CENTRES])
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """How far characters are turned and warped.
+
+    Attributes:
+        rotation: degrees, either way.
+        across: how far a corner moves at most, in widths of the character: by chance between these two.
+        down: likewise, in heights.
+    """
+
+    rotation: float = 30.0
+    across: tuple[float, float] = (0.1, 0.3)
+    down: tuple[float, float] = (0.2, 0.3)
+
+
+class Ink(NamedTuple):
+    """Colours of a picture.
+
+    Attributes:
+        background: (3,) of 238 to 255.
+        text: (3,) of 0 to 200.
+    """
+
+    background: tuple[int, ...]
+    text: tuple[int, ...]
+
+    @property
+    def visible(self) -> bool:
+        """Whether the text leaves any trace."""
+        return bool(_tables(self).opacity[255])
+
+
+def choose_ink(draws: RandomNumbers, *, darkest: bool = False) -> Ink:
+    """Colours by chance; the darkest texts are nearly or wholly transparent."""
+    background = tuple(238 + draws.below(18) for _ in range(3))
+    return Ink(background, tuple(draws.below(_DARKEST if darkest else _BRIGHTEST) for _ in range(3)))
+
+
+def empty(height: int, width: int, colour: Sequence[int]) -> np.ndarray:
+    """A picture of one colour, (height, width, 3) uint8."""
+    # Row by row: broadcasting three numbers over every pixel takes nine times as long.
+    canvas = np.empty((height, width * 3), np.uint8)
+    canvas[:] = np.tile(np.array(colour, np.uint8), width)
+    return canvas.reshape(height, width, 3)
+
+
+def smooth(picture: np.ndarray) -> np.ndarray:
+    """Pillow's SMOOTH filter: the same bytes, the outermost pixels left as they are.
+
+    Args:
+        picture: (H, W, 3) uint8.
+    """
+    result = picture.copy()
+    result[1:-1, 1:-1] = cv2.filter2D(picture, -1, _SMOOTH)[1:-1, 1:-1]
+    return result
+
+
+def character(
+    text: str,
+    font: str,
+    size: int,
+    draws: RandomNumbers,
+    distortion: Distortion = Distortion(),
+    scale: tuple[float, float] = (1.0, 1.0),
+) -> np.ndarray:
+    """The coverage of a rotated and warped character, (h, w) uint8; a minus is rotated only, and so stays thin.
+
+    Args:
+        text: one character.
+        font: a file of `crnn_jax.drawing.fonts`.
+        size: in pixels.
+        draws: where the random numbers come from.
+        distortion: how far it goes.
+        scale: of width and height, when all is done.
+
+    Raises:
+        ValueError: the character leaves no ink.
+    """
+    ink, w, h = _ink(font, size, text)
+    angle = draws.uniform(-distortion.rotation, distortion.rotation)
+    dx, dy = w * draws.uniform(*distortion.across), h * draws.uniform(*distortion.down)
+    x1, y1, x2, y2 = (int(draws.uniform(-d, d)) for d in (dx, dy, dx, dy))
+    rotated = _Rotation(ink.shape[1] - 2, ink.shape[0] - 2, math.radians(angle))
+    if text == _UNWARPED:
+        places = np.empty((2, rotated.height, rotated.width), np.float32)
+        places[0], places[1] = _CENTRES[: rotated.width], _CENTRES[: rotated.height, None]
+    else:
+        places = _warped(w, h, x1, y1, x2, y2, rotated)
+    if scale != (1.0, 1.0):
+        places = _scaled(places, scale)
+    return rotated.sample(ink, places)
+
+
+class _Rotation:
+    """A picture of ``w`` x ``h``, rotated by an angle in radians and made as large as that needs: Pillow's ``rotate``."""
+
+    def __init__(self, w: int, h: int, angle: float) -> None:
+        self._cos, self._sin = math.cos(angle), math.sin(angle)
+        self._size = w, h
+        across = (abs(self._cos) * w + abs(self._sin) * h) / 2
+        down = (abs(self._sin) * w + abs(self._cos) * h) / 2
+        self.width = math.ceil(w / 2 + across) - math.floor(w / 2 - across)
+        self.height = math.ceil(h / 2 + down) - math.floor(h / 2 - down)
+
+    def sample(self, ink: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """The rotated picture at some places.
+
+        Args:
+            ink: (h + 2, w + 2, 2) uint8, see `_ink`.
+            places: (2, h', w') float32, x and y; overwritten.
+
+        Returns:
+            (h', w') uint8, the coverage.
+        """
+        w, h = self._size
+        _, rows, columns = places.shape
+        places[0] -= self.width / 2
+        places[1] -= self.height / 2
+        turn = np.array([[self._cos, -self._sin], [self._sin, self._cos]], np.float32)
+        places = turn @ places.reshape(2, -1)
+        half = np.array([[w / 2], [h / 2]], np.float32)
+        outside = np.abs(places) >= half
+        places += half + 0.5  # from pixels' corners to their centres, and one for the frame
+        np.putmask(places, outside, -9)
+        x, y = places.reshape(2, rows, columns)
+        sampled = cv2.remap(ink, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+        return _bolder().take(sampled.view(np.uint16)[..., 0])
+
+
+def _warped(w: int, h: int, x1: int, y1: int, x2: int, y2: int, rotated: _Rotation) -> np.ndarray:
+    """Where the pixels of a warped picture lie in the rotated one: Pillow's ``resize`` and ``QUAD``, to the nearest pixel.
+
+    Returns:
+        (2, h, w) float32, x and y of the centres of pixels.
+    """
+    w2, h2 = w + abs(x1) + abs(x2), h + abs(y1) + abs(y2)
+    of_x = _quadrilateral(w, h, x1, -x1, w2 + x2, w2 - x2)
+    of_y = _quadrilateral(w, h, y1, h2 - y2, h2 + y2, -y1)
+    start, step = np.array([of_x, of_y], np.float32).reshape(2, 2, 2).transpose(1, 0, 2) @ _ONES_AND_CENTRES[:, :h]
+    places = step[:, :, None] * _CENTRES[:w]
+    places += start[:, :, None]
+    np.floor(places, out=places)
+    places += 0.5
+    places[0] *= rotated.width / w2
+    places[1] *= rotated.height / h2
+    np.floor(places, out=places)
+    places += 0.5
+    return places
+
+
+def _quadrilateral(w: int, h: int, nw: int, sw: int, se: int, ne: int) -> tuple[float, float, float, float]:
+    """Coefficients of 1 and y, of x and x times y, that take a rectangle's corners to four numbers."""
+    return nw, (sw - nw) / h, (ne - nw) / w, (se - sw - ne + nw) / (w * h)
+
+
+def _scaled(places: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    """The places of a picture that is made smaller, the nearest ones."""
+    _, h, w = places.shape
+    width, height = max(1, round(w * scale[0])), max(1, round(h * scale[1]))
+    rows = (_CENTRES[:height] * h / height).astype(np.intp)
+    columns = (_CENTRES[:width] * w / width).astype(np.intp)
+    return places[:, rows[:, None], columns]
+
+
+@functools.lru_cache(maxsize=16384)
+def _ink(font: str, size: int, text: str) -> tuple[np.ndarray, int, int]:
+    """A character's coverage as alpha and as a colour times alpha, with its width and height.
+
+    Pillow weighs colours by alpha when it interpolates, and nobody looks at alpha later: so strokes come out bolder.
+
+    Returns:
+        (h + 2, w + 2, 2) uint8: the colour and alpha, framed with their outermost pixels; width; height.
+    """
+    ink, width, height = glyph(font, size, text)
+    if ink is None:
+        raise ValueError(f"{text!r} leaves no ink in {font}")
+    coverage = np.asarray(ink, np.uint16)
+    pair = np.dstack([divided_by_255(coverage * coverage.astype(np.uint32)), coverage]).astype(np.uint8)
+    return np.pad(pair, ((1, 1), (1, 1), (0, 0)), mode="edge"), width, height
+
+
+@functools.cache
+def _bolder() -> np.ndarray:
+    """The colour for each ``256 * alpha + colour times alpha``, (65536,) uint8, as Pillow divides them."""
+    alpha, product = np.divmod(np.arange(65536), 256)
+    return np.minimum(255, product * 255 // np.maximum(alpha, 1)).astype(np.uint8)
+
+
+def side_by_side(
+    pieces: Sequence[np.ndarray], count: int, ink: Ink, height: int, width: int, draws: RandomNumbers
+) -> np.ndarray:
+    """Pieces of a text from left to right, each overlapping the one before by up to a quarter of the average width.
+
+    Args:
+        pieces: coverages, (h, w) uint8.
+        count: of characters, for the average.
+        ink: their colours.
+        height: of the picture.
+        width: of it, at least.
+        draws: where the random numbers come from.
+
+    Returns:
+        (height, W, 3) uint8, RGB, where W is the larger one of ``width`` and the widths of all the pieces.
+    """
+    text_width = sum(piece.shape[1] for piece in pieces)
+    canvas = empty(height, max(text_width, width), ink.background)
+    average = int(text_width / count)
+    x, free = int(average * 0.1), 0
+    for piece in pieces:
+        _paste(canvas, piece, x, free, ink)
+        free = max(free, x + piece.shape[1])
+        x += piece.shape[1] - draws.below(int(_OVERLAP * average) + 1)
+    return canvas
+
+
+def _paste(canvas: np.ndarray, coverage: np.ndarray, x: int, free: int, ink: Ink) -> None:
+    """Lays a character on the canvas, in the middle of its height; right of ``free`` there is nothing but background."""
+    height = len(canvas)
+    y = int((height - coverage.shape[0]) / 2)
+    coverage = coverage[max(0, -y) : height - y, : canvas.shape[1] - x]
+    below = canvas[max(0, y) : max(0, y) + len(coverage), x : x + coverage.shape[1]]
+    tables = _tables(ink)
+    overlap = max(0, free - x)
+    below[:, overlap:] = tables.on_background.take(coverage[:, overlap:], axis=0)
+    if overlap:
+        part = coverage[:, :overlap]
+        below[:, :overlap] = divided_by_255(
+            below[:, :overlap] * tables.transparency.take(part, axis=0) + tables.colour.take(part, axis=0)
+        )
+
+
+def divided_by_255(values: np.ndarray) -> np.ndarray:
+    """Rounded, as Pillow does it."""
+    values = values + 128
+    return (values + (values >> 8)) >> 8
+
+
+class _Tables(NamedTuple):
+    """What each coverage looks like.
+
+    Attributes:
+        opacity: (256,) uint16.
+        transparency: 255 less that, (256, 1) uint16.
+        colour: the text's colour times the opacity, (256, 3) uint16.
+        on_background: both laid on the background, (256, 3) uint8.
+    """
+
+    opacity: np.ndarray
+    transparency: np.ndarray
+    colour: np.ndarray
+    on_background: np.ndarray
+
+
+_LEVELS = np.arange(256, dtype=np.uint32)[:, None]
+
+
+@functools.lru_cache(maxsize=16)
+def _tables(ink: Ink) -> _Tables:
+    scaled = divided_by_255(_LEVELS * np.array(ink.text, np.uint32))
+    luminance = scaled @ np.array([299, 587, 114], np.uint32) // 1000  # rounded down, as Pillow did then
+    opacity = np.minimum(255, (luminance * _OPACITY).astype(np.uint32))[:, None]
+    colour = scaled * opacity
+    on_background = divided_by_255(np.array(ink.background, np.uint32) * (255 - opacity) + colour)
+    return _Tables(
+        opacity[:, 0].astype(np.uint16),
+        (255 - opacity).astype(np.uint16),
+        colour.astype(np.uint16),
+        on_background.astype(np.uint8),
+    )
+
+
+def dot(length: int = 1, rise: int = 1) -> np.ndarray:
+    """The pixels that Pillow fills for a line of width 3 from (0, 0) to (-length, -rise), (N, 2) int, row and column."""
+    return _dot(length, rise)
+
+
+@functools.cache
+def _dot(length: int, rise: int) -> np.ndarray:
+    canvas = Image.new("L", (15, 15))
+    ImageDraw.Draw(canvas).line(((7, 7), (7 - length, 7 - rise)), fill=255, width=3)
+    return np.argwhere(np.asarray(canvas)) - 7
