@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from crnn_jax.drawing.line import Ink, character, dot, side_by_side, smooth
+from crnn_jax.drawing.line import Ink, character, dot, draw_dots, side_by_side, smooth
 from crnn_jax.drawing.random import RandomNumbers
 
 WIDTH, HEIGHT = 180, 60
@@ -89,7 +89,5 @@ def _draw_text(text: str, ink: Ink, style: Style, draws: RandomNumbers) -> np.nd
 
 
 def _draw_dots(picture: np.ndarray, colour: tuple[int, ...], count: int, draws: RandomNumbers) -> None:
-    places = np.array([(draws.below(HEIGHT + 1), draws.below(WIDTH + 1)) for _ in range(count)], np.intp).reshape(-1, 1, 2)
-    ys, xs = (places + dot()).reshape(-1, 2).T
-    inside = (ys >= 0) & (xs >= 0) & (ys < HEIGHT) & (xs < WIDTH)
-    picture[ys[inside], xs[inside]] = colour
+    places = np.array([(draws.below(HEIGHT + 1), draws.below(WIDTH + 1)) for _ in range(count)], np.intp).reshape(-1, 2)
+    draw_dots(picture, places, dot()[None], np.array([colour], np.uint8))

@@ -96,6 +96,8 @@ def character(
     size: int,
     draws: RandomNumbers,
     distortion: Distortion = Distortion(),
+    *,
+    weight: float = 0.0,
     scale: tuple[float, float] = (1.0, 1.0),
 ) -> np.ndarray:
     """The coverage of a rotated and warped character, (h, w) uint8; a minus is rotated only, and so stays thin.
@@ -106,12 +108,13 @@ def character(
         size: in pixels.
         draws: where the random numbers come from.
         distortion: how far it goes.
+        weight: how much bolder than the font the strokes are: 1 for a pixel on each side.
         scale: of width and height, when all is done.
 
     Raises:
         ValueError: the character leaves no ink.
     """
-    ink, w, h = _ink(font, size, text)
+    ink, w, h = _ink(font, size, text, weight)
     angle = draws.uniform(-distortion.rotation, distortion.rotation)
     dx, dy = w * draws.uniform(*distortion.across), h * draws.uniform(*distortion.down)
     x1, y1, x2, y2 = (int(draws.uniform(-d, d)) for d in (dx, dy, dx, dy))
@@ -198,7 +201,7 @@ def _scaled(places: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16384)
-def _ink(font: str, size: int, text: str) -> tuple[np.ndarray, int, int]:
+def _ink(font: str, size: int, text: str, weight: float) -> tuple[np.ndarray, int, int]:
     """A character's coverage as alpha and as a colour times alpha, with its width and height.
 
     Pillow weighs colours by alpha when it interpolates, and nobody looks at alpha later: so strokes come out bolder.
@@ -209,8 +212,11 @@ def _ink(font: str, size: int, text: str) -> tuple[np.ndarray, int, int]:
     ink, width, height = glyph(font, size, text)
     if ink is None:
         raise ValueError(f"{text!r} leaves no ink in {font}")
-    coverage = np.asarray(ink, np.uint16)
-    pair = np.dstack([divided_by_255(coverage * coverage.astype(np.uint32)), coverage]).astype(np.uint8)
+    coverage = np.asarray(ink)
+    if weight:
+        coverage = np.pad(coverage, 1)
+        coverage = cv2.addWeighted(coverage, 1 - weight, cv2.dilate(coverage, np.ones((3, 3), np.uint8)), weight, 0)
+    pair = np.dstack([divided_by_255(coverage.astype(np.uint32) ** 2), coverage]).astype(np.uint8)
     return np.pad(pair, ((1, 1), (1, 1), (0, 0)), mode="edge"), width, height
 
 
@@ -304,13 +310,48 @@ def _tables(ink: Ink) -> _Tables:
     )
 
 
+@functools.cache
 def dot(length: int = 1, rise: int = 1) -> np.ndarray:
     """The pixels that Pillow fills for a line of width 3 from (0, 0) to (-length, -rise), (N, 2) int, row and column."""
-    return _dot(length, rise)
-
-
-@functools.cache
-def _dot(length: int, rise: int) -> np.ndarray:
     canvas = Image.new("L", (15, 15))
     ImageDraw.Draw(canvas).line(((7, 7), (7 - length, 7 - rise)), fill=255, width=3)
     return np.argwhere(np.asarray(canvas)) - 7
+
+
+def draw_dots(picture: np.ndarray, places: np.ndarray, pixels: np.ndarray, colours: np.ndarray) -> None:
+    """Draws dots, or what is inside of them, in place.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        places: (D, 2) int, row and column.
+        pixels: (D, N, 2) or (1, N, 2) int, of each dot from its place.
+        colours: (D, 3) or (1, 3) uint8.
+    """
+    height, width, _ = picture.shape
+    ys, xs = np.moveaxis(places[:, None] + pixels, -1, 0)
+    inside = (ys >= 0) & (xs >= 0) & (ys < height) & (xs < width)
+    picture[ys[inside], xs[inside]] = np.broadcast_to(colours[:, None], (*inside.shape, 3))[inside]
+
+
+_LENGTHS = 3  # of a dot, either way
+
+
+@functools.cache
+def _dots() -> np.ndarray:
+    """Dots of all sizes, (9, N, 2) int: those of fewer pixels name their first one several times."""
+    dots = [dot(length, rise) for length in range(1, _LENGTHS + 1) for rise in range(1, _LENGTHS + 1)]
+    most = max(map(len, dots))
+    return np.stack([np.concatenate([pixels, np.repeat(pixels[:1], most - len(pixels), axis=0)]) for pixels in dots])
+
+
+def draw_dots_of_all_colours(picture: np.ndarray, count: int, draws: RandomNumbers) -> None:
+    """Sprinkles dots of several sizes, each of its own colour, in place.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        count: of dots.
+        draws: where the random numbers come from.
+    """
+    ranges = [*picture.shape[:2], _LENGTHS**2, 256, 256, 256]
+    numbers = (draws.many(len(ranges) * count).reshape(count, -1) * ranges).astype(np.intp)
+    draw_dots(picture, numbers[:, :2], _dots()[numbers[:, 2]], numbers[:, 3:].astype(np.uint8))

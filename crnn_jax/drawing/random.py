@@ -25,6 +25,10 @@ class RandomNumbers(Protocol):
         """An integer in [0, n)."""
         ...
 
+    def many(self, count: int) -> np.ndarray:
+        """(count,) float64 in [0, 1)."""
+        ...
+
 
 class Draws:
     """An endless stream of random numbers for one example.
@@ -60,6 +64,10 @@ class Draws:
     def below(self, n: int) -> int:
         """An integer in [0, n)."""
         return int(self.uniform() * n)
+
+    def many(self, count: int) -> np.ndarray:
+        """(count,) float64 in [0, 1)."""
+        return self._generator.random(count)
 
     def choice(self, items: Sequence[T]) -> T:
         """One of the items, each equally likely."""

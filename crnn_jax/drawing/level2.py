@@ -1,0 +1,261 @@
+"""The pictures of level 2: two or three lines of formulas somewhere on a large canvas with noise.
+
+A line is a strip as of level 1 (`crnn_jax.drawing.line`), 800 pixels wide, with an arc of its own; a fraction stands in it like
+one wide character. On the canvas lie dots and one more arc, each of its own colour.
+
+For training, a line can be drawn alone, cut out as locating does it: many times faster than its canvas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from crnn_jax.drawing.line import Distortion, Ink, character, draw_dots_of_all_colours, empty, side_by_side, smooth
+from crnn_jax.drawing.random import RandomNumbers
+
+HEIGHTS = range(400, 1001, 100)  # of a canvas
+WIDTHS = range(800, 4001, 800)
+BLOCK_WIDTH, BLOCK_HEIGHT = 800, 400  # where all lines stand
+LINE_HEIGHTS = range(100, 134)  # of a strip
+SIZES = range(38, 51)
+_AREA_PER_DOT = 4266  # pixels
+_BRIGHTEST = 201  # channels of an arc's colour are below
+
+# A fraction: a bar, and below and above it characters made smaller.
+_BAR_WIDTH, _BAR_HEIGHT, _FRACTION_HEIGHT = 105, 3, 81
+_SMALLER = (0.8, 0.55)  # width and height
+_ABOVE, _BELOW = -24, 13  # centres of the numerator and the denominator, from the bar's
+
+SONG = "SungtiLGB-Regular.ttf"  # nearest to the competition's own
+FACES = (
+    SONG,
+    "UMingCN-Light.ttf",
+    "NotoSerifCJKsc-Regular.otf",
+    "TWSung-Regular.ttf",
+    "NotoSansCJKsc-Regular.otf",
+    "UKaiCN-Book.ttf",
+    "CrnnKai-Regular.ttf",
+)
+
+
+# More than what was measured on the few pictures that there are.
+_WIDE = Distortion(rotation=45.0, across=(0.1, 0.4))
+
+
+@dataclass(frozen=True)
+class Style:
+    """What sets two sources of such pictures apart.
+
+    Attributes:
+        fonts: files of `crnn_jax.drawing.fonts`; a picture has one.
+        weights: how much bolder than the font its strokes are, see `crnn_jax.drawing.line.character`; a picture has one.
+        distortion: of each character.
+        darkest: all texts are dark, that is nearly transparent.
+    """
+
+    fonts: tuple[str, ...] = (SONG,)
+    weights: tuple[float, ...] = (0.5,)
+    distortion: Distortion = _WIDE
+    darkest: bool = False
+
+
+COMPETITION = Style()
+VARIED = Style(fonts=FACES, weights=(0.0, 0.5, 1.0))
+FAINT = Style(darkest=True)
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels: from (x0, y0) to (x1, y1), the last ones excluded."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+class Canvas(NamedTuple):
+    """A whole picture.
+
+    Attributes:
+        image: (H, W, 3) uint8, RGB.
+        boxes: of the ink of each line, from top to bottom.
+    """
+
+    image: np.ndarray
+    boxes: tuple[Box, ...]
+
+
+class _Place(NamedTuple):
+    """Where a picture's text stands, in pixels.
+
+    Attributes:
+        height: of the canvas.
+        width: of the canvas.
+        x: left edge of the lines.
+        y: top of the first one.
+        line: height of each.
+    """
+
+    height: int
+    width: int
+    x: int
+    y: int
+    line: int
+
+
+def _place(draws: RandomNumbers) -> _Place:
+    height, width = HEIGHTS[draws.below(len(HEIGHTS))], WIDTHS[draws.below(len(WIDTHS))]
+    x, y = draws.below(width - BLOCK_WIDTH + 1), draws.below(height - BLOCK_HEIGHT + 1)
+    return _Place(height, width, x, y, LINE_HEIGHTS[draws.below(len(LINE_HEIGHTS))])
+
+
+def draw(text: str, ink: Ink, style: Style, draws: RandomNumbers) -> Canvas:
+    """Draws a whole canvas.
+
+    Args:
+        text: lines with ``;`` between them, the last one with a fraction.
+        ink: their colours.
+        style: of the picture.
+        draws: where the random numbers come from.
+    """
+    place, arc = _place(draws), _arc_colour(draws)
+    image = empty(place.height, place.width, ink.background)
+    boxes = []
+    for number, strip in enumerate(_strips(text, ink, style, place.line, draws)):
+        y, box = place.y + number * place.line, _ink_box(strip, ink)
+        width = min(max(BLOCK_WIDTH, strip.shape[1]), place.width - place.x)
+        image[y : y + place.line, place.x : place.x + width] = _cut(strip, Box(0, 0, width, place.line), ink, draws)
+        boxes.append(Box(box.x0 + place.x, box.y0 + y, min(box.x1 + place.x, place.width), box.y1 + y))
+    _draw_dots(image, draws)
+    _draw_arc(image, place.width, place.height, 0, 0, arc, draws)
+    return Canvas(image, tuple(boxes))
+
+
+def draw_crops(text: str, ink: Ink, style: Style, draws: RandomNumbers) -> list[np.ndarray]:
+    """Draws the lines alone, each cut out with margins by chance.
+
+    Args:
+        text: as of `draw`.
+        ink: likewise.
+        style: likewise.
+        draws: likewise.
+
+    Returns:
+        A picture a line, (h, w, 3) uint8, RGB.
+    """
+    place, arc = _place(draws), _arc_colour(draws)
+    crops = []
+    for number, strip in enumerate(_strips(text, ink, style, place.line, draws)):
+        box = _ink_box(strip, ink)
+        window = Box(
+            max(-place.x, box.x0 - _margin(draws)), box.y0 - _margin(draws), box.x1 + _margin(draws), box.y1 + _margin(draws)
+        )
+        crop = _cut(strip, window, ink, draws)
+        _draw_dots(crop, draws)
+        left, top = place.x + window.x0, place.y + number * place.line + window.y0
+        _draw_arc(crop, place.width, place.height, left, top, arc, draws)
+        crops.append(crop)
+    return crops
+
+
+def _margin(draws: RandomNumbers) -> int:
+    """As locating leaves it: more where dots or an arc touch the text."""
+    return 5 + draws.below(3) + (draws.below(12) if draws.uniform() < 0.2 else 0)
+
+
+def _strips(text: str, ink: Ink, style: Style, height: int, draws: RandomNumbers) -> Iterator[np.ndarray]:
+    """The lines' characters on their background, (height, W, 3) uint8."""
+    font = style.fonts[draws.below(len(style.fonts))]
+    weight = style.weights[draws.below(len(style.weights))]
+    for line in text.split(";"):
+        pieces = list(_pieces(line, font, weight, style.distortion, draws))
+        yield side_by_side(pieces, len(line), ink, height, 0, draws)
+
+
+def _pieces(line: str, font: str, weight: float, distortion: Distortion, draws: RandomNumbers) -> Iterator[np.ndarray]:
+    """Coverages of a line's characters, a fraction as one."""
+
+    def one(text: str, scale: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
+        return character(text, font, SIZES[draws.below(len(SIZES))], draws, distortion, weight=weight, scale=scale)
+
+    bar = line.find("/")
+    if bar < 0:
+        yield from map(one, line)
+        return
+    end = bar + 1
+    while end < len(line) and line[end].isdigit():
+        end += 1
+    yield from map(one, line[: bar - 1])
+    yield _fraction(one(line[bar - 1], _SMALLER), [one(digit, _SMALLER) for digit in line[bar + 1 : end]], draws)
+    yield from map(one, line[end:])
+
+
+def _fraction(numerator: np.ndarray, denominator: Sequence[np.ndarray], draws: RandomNumbers) -> np.ndarray:
+    """The coverage of a fraction, (81, 105) uint8, or wider where the denominator is."""
+    average = int(sum(digit.shape[1] for digit in denominator) / len(denominator))
+    xs, x = [], 2 + draws.below(5)
+    for digit in denominator:
+        xs.append(x)
+        x += digit.shape[1] - draws.below(int(0.25 * average) + 1)
+    width = max(_BAR_WIDTH, xs[-1] + denominator[-1].shape[1])
+    piece = np.zeros((_FRACTION_HEIGHT, width), np.uint8)
+    middle = _FRACTION_HEIGHT // 2
+    for digit, left in zip(denominator, xs, strict=True):
+        _add(piece, digit, left, middle + _BELOW)
+    _add(piece, numerator, 3 + draws.below(8), middle + _ABOVE)
+    piece[middle - 1 : middle - 1 + _BAR_HEIGHT, :_BAR_WIDTH] = 255
+    return piece
+
+
+def _add(piece: np.ndarray, coverage: np.ndarray, x: int, centre: int) -> None:
+    y = max(0, centre - coverage.shape[0] // 2)
+    below = piece[y : y + coverage.shape[0], x : x + coverage.shape[1]]
+    np.maximum(below, coverage[: below.shape[0], : below.shape[1]], out=below)
+
+
+def _ink_box(strip: np.ndarray, ink: Ink) -> Box:
+    """Where a strip differs from its background; a single pixel where it doesn't."""
+    x, y, w, h = cv2.boundingRect(cv2.bitwise_not(cv2.inRange(strip, ink.background, ink.background)))
+    return Box(x, y, x + max(1, w), y + max(1, h))
+
+
+def _cut(strip: np.ndarray, window: Box, ink: Ink, draws: RandomNumbers) -> np.ndarray:
+    """What a window shows of a strip that goes on to all sides, with its arc, smoothed."""
+    x0, y0, x1, y1 = window.x0 - 1, window.y0 - 1, window.x1 + 1, window.y1 + 1  # smoothing looks one pixel further
+    pixels = empty(y1 - y0, x1 - x0, ink.background)
+    inside = strip[max(0, y0) : y1, max(0, x0) : x1]
+    pixels[max(0, -y0) : max(0, -y0) + inside.shape[0], max(0, -x0) : max(0, -x0) + inside.shape[1]] = inside
+    _draw_arc(pixels, BLOCK_WIDTH, strip.shape[0], x0, y0, _arc_colour(draws), draws)
+    return smooth(pixels)[1:-1, 1:-1]
+
+
+def _arc_colour(draws: RandomNumbers) -> tuple[int, ...]:
+    return tuple(draws.below(_BRIGHTEST) for _ in range(3))
+
+
+def _draw_arc(
+    image: np.ndarray, width: int, height: int, left: int, top: int, colour: tuple[int, ...], draws: RandomNumbers
+) -> None:
+    """Draws what is seen, in a picture that starts at (left, top), of an arc across ``width`` x ``height``; in place."""
+    fifth = width // 5
+    x1, x2 = draws.below(fifth + 1), width - fifth + draws.below(fifth + 1)
+    y1 = height // 5 + draws.below(height - 2 * (height // 5) + 1)
+    y2 = y1 + draws.below(height - y1 - height // 5 + 1)
+    start, end = draws.below(21), 160 + draws.below(41)
+    if not (y1 - top < image.shape[0] and y2 - top >= 0 and x1 - left < image.shape[1] and x2 - left >= 0):
+        return
+    picture = Image.fromarray(image)
+    ImageDraw.Draw(picture).arc((x1 - left, y1 - top, x2 - left, y2 - top), start, end, fill=colour)
+    image[:] = np.asarray(picture)
+
+
+def _draw_dots(image: np.ndarray, draws: RandomNumbers) -> None:
+    """Sprinkles dots over a picture, in place."""
+    share = image.shape[0] * image.shape[1] / _AREA_PER_DOT
+    draw_dots_of_all_colours(image, int(share + draws.uniform()), draws)

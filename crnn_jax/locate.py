@@ -1,0 +1,210 @@
+"""Finding the lines of a level 2 picture, cutting them out and joining them to one strip.
+
+`locate` is our own way, `locate_document` the source document's, kept to compare with. Runs in data workers: no jax here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from crnn_jax.errors import UserError
+
+LINES = (2, 3)  # how many a picture may have
+GAP = 2  # pixels between joined lines
+STRIP_HEIGHT = 110  # a picture up to this height is a strip already: whole ones are higher, and lines of them lower
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels: from (x0, y0) to (x1, y1), the last ones excluded."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def grown(self, margin: int, height: int, width: int) -> Box:
+        """With a margin on each side, inside a picture."""
+        return Box(
+            max(0, self.x0 - margin), max(0, self.y0 - margin), min(width, self.x1 + margin), min(height, self.y1 + margin)
+        )
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """What it shows of a picture."""
+        return image[self.y0 : self.y1, self.x0 : self.x1]
+
+
+class Located(NamedTuple):
+    """Lines of a picture.
+
+    Attributes:
+        boxes: from top to bottom.
+        stages: pictures of how they were found, by name; of any size, (H, W) or (H, W, 3) uint8.
+    """
+
+    boxes: tuple[Box, ...]
+    stages: dict[str, np.ndarray]
+
+
+class NoFormula(UserError):
+    """A picture that doesn't hold two or three lines."""
+
+
+def find_strip(image: np.ndarray) -> np.ndarray:
+    """The lines of a whole picture, joined; a picture that is a strip already comes back as it is.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+
+    Raises:
+        NoFormula: there are not two or three lines.
+    """
+    if image.shape[0] <= STRIP_HEIGHT and image.shape[1] > 2 * image.shape[0]:
+        return image
+    boxes = locate(image).boxes
+    if len(boxes) not in LINES:
+        found = {0: "no line of text", 1: "one line of text"}.get(len(boxes), f"{len(boxes)} lines of text")
+        raise NoFormula(
+            f"{found} was found where two or three are expected"
+            if len(boxes) < 2
+            else f"{found} were found, three are the most"
+        )
+    return join([box.cut(image) for box in boxes])
+
+
+def join(crops: Sequence[np.ndarray]) -> np.ndarray:
+    """Lines side by side, the first one left, black between and below them.
+
+    Args:
+        crops: (h, w, 3) uint8, from top to bottom: assignments come before the expression.
+
+    Returns:
+        (H, W, 3) uint8, as high as the highest.
+    """
+    height, width = max(crop.shape[0] for crop in crops), sum(crop.shape[1] for crop in crops) + GAP * (len(crops) - 1)
+    strip = np.zeros((height, width, 3), np.uint8)
+    x = 0
+    for crop in crops:
+        strip[: crop.shape[0], x : x + crop.shape[1]] = crop
+        x += crop.shape[1] + GAP
+    return strip
+
+
+_SCALE = 4  # the lines are sought in a picture that is so many times smaller
+_UPRIGHT = np.ones((5, 1), np.uint8)  # arcs are thinner, also when they are smoothed
+_DENSE = 0.22  # share of marked pixels around a point of a text; a dot, or an arc, has less
+_DENSE_FAINT = 0.06  # in faint text, beside which nothing else is marked
+_REACH = 15, 5  # how far apart, in small pixels across and down, parts of a line may be
+_LEAST_HEIGHT = 5  # small pixels of a line; pieces of an arc are lower
+_LEAST_WIDTH = 12
+_SEARCH, _MARGIN = 6, 6  # pixels around a line in which its edges are sought, and that stay around it
+_FAINT, _FAINT_SHARE = 10, 0.05  # levels that faint text differs by at most, and its least share of all marks
+_EXACT = 0.3  # share of pixels of the very colour of the background, above which noise-free drawing is assumed
+_TOLERANCE = 14  # of a channel, where it isn't
+
+
+def locate(image: np.ndarray) -> Located:
+    """Finds lines of text: what differs from the background, and is dense enough not to be a dot or an arc.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+    """
+    marked, least = _marked(image)
+    dense, joined = _lines(marked, least)
+    count, _, statistics, _ = cv2.connectedComponentsWithStats(joined)
+    boxes = []
+    for x, y, w, h in statistics[1:count, :4].tolist():
+        if h >= _LEAST_HEIGHT and w >= _LEAST_WIDTH:
+            rough = Box(*(_SCALE * value for value in (x, y, x + w, y + h)))
+            boxes.append(_tight(marked, rough.grown(_SEARCH, *marked.shape)).grown(_MARGIN, *marked.shape))
+    boxes.sort(key=lambda box: box.y0)
+    return Located(tuple(boxes), {"marked": marked, "dense": dense, "joined": joined})
+
+
+def _lines(marked: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where at least a share is marked, at a smaller scale, and that with gaps closed; (h, w) uint8, 0 or 255."""
+    height, width = marked.shape
+    small = cv2.resize(marked, (max(1, width // _SCALE), max(1, height // _SCALE)), interpolation=cv2.INTER_AREA)
+    share = cv2.blur(small, (3, 3), borderType=cv2.BORDER_CONSTANT)
+    dense = cv2.threshold(share, 255 * least, 255, cv2.THRESH_BINARY)[1]
+    return dense, cv2.morphologyEx(dense, cv2.MORPH_CLOSE, np.ones(_REACH[::-1], np.uint8))
+
+
+def _background(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """The most frequent colour, (3,) uint8, and its share."""
+    sample = image[::16, ::16].reshape(-1, 3).astype(np.uint32)
+    packed = (sample[:, 0] << 16) | (sample[:, 1] << 8) | sample[:, 2]
+    colours, counts = np.unique(packed, return_counts=True)
+    best = int(colours[np.argmax(counts)])
+    return np.array([best >> 16, best >> 8 & 255, best & 255], np.uint8), float(counts.max() / counts.sum())
+
+
+def _marked(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """Where a picture differs from its background, but for arcs, (H, W) uint8, 0 or 255; and how dense that is in text."""
+    background, share = _background(image)
+    if share < _EXACT:  # a photograph, or a picture that was compressed
+        background = np.median(image[::4, ::4].reshape(-1, 3), axis=0).astype(np.uint8)
+        return cv2.morphologyEx(_apart(image, background, _TOLERANCE), cv2.MORPH_OPEN, _UPRIGHT), _DENSE
+    marked = _apart(image, background, 0)
+    if _mostly_faint(image[::4], marked[::4], background):
+        far = _apart(image, background, _FAINT)
+        if not _lines(cv2.morphologyEx(far, cv2.MORPH_OPEN, _UPRIGHT), _DENSE)[0].any():
+            # Arcs and dots are all that isn't near the background: so the text is what is.
+            return cv2.morphologyEx(cv2.subtract(marked, far), cv2.MORPH_OPEN, np.ones((2, 1), np.uint8)), _DENSE_FAINT
+    return cv2.morphologyEx(marked, cv2.MORPH_OPEN, _UPRIGHT), _DENSE
+
+
+def _mostly_faint(image: np.ndarray, marked: np.ndarray, background: np.ndarray) -> bool:
+    """Whether enough is near the background, besides the edges of what isn't."""
+    near = cv2.subtract(marked, _apart(image, background, _FAINT))
+    thick = cv2.morphologyEx(near, cv2.MORPH_OPEN, np.ones((1, 3), np.uint8))
+    return cv2.countNonZero(thick) > _FAINT_SHARE * cv2.countNonZero(marked)
+
+
+def _apart(image: np.ndarray, colour: np.ndarray, tolerance: int) -> np.ndarray:
+    """Where any channel differs from a colour by more than some levels, (H, W) uint8, 0 or 255."""
+    lowest = np.maximum(colour.astype(int) - tolerance, 0)
+    highest = np.minimum(colour.astype(int) + tolerance, 255)
+    return cv2.bitwise_not(cv2.inRange(image, lowest, highest))
+
+
+def _tight(marked: np.ndarray, search: Box) -> Box:
+    """The smallest box around the marks in another one."""
+    x, y, w, h = cv2.boundingRect(search.cut(marked))
+    return Box(search.x0 + x, search.y0 + y, search.x0 + x + w, search.y0 + y + h)
+
+
+def locate_document(image: np.ndarray) -> Located:
+    """The source document's steps: grey, equalised, median filtered, a quarter of the size, opened with a wide kernel so that a
+    line's characters grow together, closed, thresholded, outlined; then each outline's edges once more at full size.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+    """
+    height, width = image.shape[:2]
+    equalized = cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    blurred = cv2.medianBlur(equalized, 9)
+    small = cv2.resize(blurred, (max(1, width // 4), max(1, height // 4)))
+    opened = cv2.morphologyEx(small, cv2.MORPH_OPEN, np.ones((7, 40)))
+    closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, np.ones((4, 4)))
+    _, mask = cv2.threshold(closed, 127, 255, cv2.THRESH_BINARY_INV)
+    mask = cv2.resize(mask, (width, height))
+    boxes = []
+    for outline in cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
+        x, y, w, h = cv2.boundingRect(outline)
+        region = Box(x, y, x + w, y + h).grown(20, height, width)
+        ink = cv2.morphologyEx(region.cut(blurred), cv2.MORPH_CLOSE, np.ones((3, 3)))
+        _, ink = cv2.threshold(ink, 127, 255, cv2.THRESH_BINARY_INV)
+        parts = cv2.findContours(ink, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+        if parts:
+            x, y, w, h = cv2.boundingRect(np.vstack(parts))
+            box = Box(region.x0 + x, region.y0 + y, region.x0 + x + w, region.y0 + y + h)
+            boxes.append(box.grown(5, height, width))
+    boxes.sort(key=lambda box: box.y0)
+    return Located(tuple(boxes), {"equalized": equalized, "blurred": blurred, "joined": closed, "mask": mask})
