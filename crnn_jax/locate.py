@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from crnn_jax.errors import UserError
+from crnn_jax.data.images import UnreadableImage
 
 LINES = (2, 3)  # how many a picture may have
 GAP = 2  # pixels between joined lines
@@ -49,7 +49,7 @@ class Located(NamedTuple):
     stages: dict[str, np.ndarray]
 
 
-class NoFormula(UserError):
+class NoFormula(UnreadableImage):
     """A picture that doesn't hold two or three lines."""
 
 
@@ -98,6 +98,7 @@ def join(crops: Sequence[np.ndarray]) -> np.ndarray:
 
 _SCALE = 4  # the lines are sought in a picture that is so many times smaller
 _UPRIGHT = np.ones((5, 1), np.uint8)  # arcs are thinner, also when they are smoothed
+_UPRIGHT_BLURRED = np.ones((9, 1), np.uint8)  # and this holds where a picture was blurred
 _DENSE = 0.22  # share of marked pixels around a point of a text; a dot, or an arc, has less
 _DENSE_FAINT = 0.06  # in faint text, beside which nothing else is marked
 _REACH = 15, 5  # how far apart, in small pixels across and down, parts of a line may be
@@ -105,8 +106,8 @@ _LEAST_HEIGHT = 5  # small pixels of a line; pieces of an arc are lower
 _LEAST_WIDTH = 12
 _SEARCH, _MARGIN = 6, 6  # pixels around a line in which its edges are sought, and that stay around it
 _FAINT, _FAINT_SHARE = 10, 0.05  # levels that faint text differs by at most, and its least share of all marks
-_EXACT = 0.3  # share of pixels of the very colour of the background, above which noise-free drawing is assumed
-_TOLERANCE = 14  # of a channel, where it isn't
+_EXACT = 0.8  # share of pixels of the very colour of the background, above which noise-free drawing is assumed
+_TOLERANCE = 24  # of a channel, where it isn't
 
 
 def locate(image: np.ndarray) -> Located:
@@ -150,7 +151,7 @@ def _marked(image: np.ndarray) -> tuple[np.ndarray, float]:
     background, share = _background(image)
     if share < _EXACT:  # a photograph, or a picture that was compressed
         background = np.median(image[::4, ::4].reshape(-1, 3), axis=0).astype(np.uint8)
-        return cv2.morphologyEx(_apart(image, background, _TOLERANCE), cv2.MORPH_OPEN, _UPRIGHT), _DENSE
+        return cv2.morphologyEx(_apart(image, background, _TOLERANCE), cv2.MORPH_OPEN, _UPRIGHT_BLURRED), _DENSE
     marked = _apart(image, background, 0)
     if _mostly_faint(image[::4], marked[::4], background):
         far = _apart(image, background, _FAINT)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from crnn_jax import ctc
@@ -21,6 +20,7 @@ from crnn_jax.data.images import check_array, read_image
 from crnn_jax.decoding import Decode, Decoded, Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
+from crnn_jax.locate import NoFormula
 from crnn_jax.models.config import Architecture
 from crnn_jax.models.crnn import CRNN, geometry
 from crnn_jax.training.checkpoint import Checkpoints
@@ -97,7 +97,7 @@ class Recognizer:
             grammars.check_grammar(grammar, alphabet)
         self.description = description or {}
         self._variables = jax.device_put(variables)
-        self._model = CRNN(architecture, alphabet.size)
+        self._model = CRNN(architecture, alphabet.size, masked=bool(preparation.widths))
 
     def read(
         self, images: Iterable[str | Path | np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
@@ -121,13 +121,16 @@ class Recognizer:
         return list(self.read_prepared(prepared, decode=decode, batch_size=batch_size))
 
     def prepare(self, image: str | Path | np.ndarray) -> np.ndarray:
-        """A picture as the network takes it, (height, width, 3) uint8.
+        """A picture as the network takes it, (height, W, 3) uint8.
 
         Raises:
-            UserError: it can't be read.
+            UserError: it can't be read, or no formula is found in it.
         """
         array = check_array(image) if isinstance(image, np.ndarray) else read_image(image)
-        return self.preparation(array)
+        try:
+            return self.preparation(array)
+        except NoFormula as error:
+            raise error if isinstance(image, np.ndarray) else NoFormula(f"{image}: {error}") from None
 
     def read_prepared(
         self, images: Iterable[np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
@@ -142,36 +145,37 @@ class Recognizer:
 
     def probabilities(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
         """The probabilities of a picture's columns, (T, K + 1), and the first and last pixel of each column."""
-        logits, _ = self._logits(self.prepare(image)[None])
-        probabilities = np.asarray(jax.nn.softmax(logits[0]))
-        return probabilities, [(self._pixel(t), self._pixel(t + 1)) for t in range(len(probabilities))]
+        prepared = self.prepare(image)
+        logits, lengths = self._logits(self.preparation.stack([prepared]), np.array([prepared.shape[1]]))
+        probabilities = np.asarray(jax.nn.softmax(logits[0]))[: int(lengths[0])]
+        width = prepared.shape[1]
+        return probabilities, [(self._pixel(t, width), self._pixel(t + 1, width)) for t in range(len(probabilities))]
 
     def _read_batch(self, images: Sequence[np.ndarray], room: int, decoder: Decoder) -> Iterator[Reading]:
-        stacked = np.zeros((room, *images[0].shape), np.uint8)
-        stacked[: len(images)] = images
-        logits, lengths = self._logits(stacked)
+        widths = np.array([image.shape[1] for image in images] + [self.preparation.width] * (room - len(images)))
+        logits, lengths = self._logits(self.preparation.stack(images, room), widths)
         read = jax.tree.map(lambda x: np.asarray(x)[: len(images)], (logits, lengths, ctc.greedy(logits, lengths)))
-        yield from map(self._reading, decoder(*read))
+        yield from map(self._reading, decoder(*read), widths.tolist())
 
-    def _reading(self, read: Decoded) -> Reading:
+    def _reading(self, read: Decoded, width: int) -> Reading:
         characters = tuple(
-            Character(c, round(span.confidence, 6), self._pixel(span.start), self._pixel(span.end))
+            Character(c, round(span.confidence, 6), self._pixel(span.start, width), self._pixel(span.end, width))
             for c, span in zip(read.text, read.spans, strict=True)
         )
         return Reading(read.text, round(read.confidence, 6), read.value, read.valid, characters)
 
-    def _pixel(self, column: int) -> float:
+    def _pixel(self, column: int, width: int) -> float:
         place = geometry(self.architecture)
         x = place.offset + place.stride * (column + self.architecture.drop_columns)
-        return float(min(x, self.preparation.width))
+        return float(min(x, width))
 
     @cached_property
     def _logits(self) -> Any:
-        def run(variables: dict[str, Any], images: jax.Array) -> tuple[jax.Array, jax.Array]:
-            return self._model.apply(variables, images, jnp.full((len(images),), images.shape[2]))  # type: ignore[return-value]
+        def run(variables: dict[str, Any], images: jax.Array, widths: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return self._model.apply(variables, images, widths)  # type: ignore[return-value]
 
         compiled = jax.jit(run)
-        return lambda images: compiled(self._variables, images)
+        return lambda images, widths: compiled(self._variables, images, widths)
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

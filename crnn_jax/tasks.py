@@ -13,12 +13,14 @@ from typing import Any, Literal, get_args
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data import drawn
+from crnn_jax.data.contrast import Equalize
 from crnn_jax.data.examples import Example, Preparation, Source
 from crnn_jax.data.folder import FolderSource, Requirements, label_problems, parse_labels, refuse
 from crnn_jax.drawing import level1 as level1_drawing
+from crnn_jax.drawing import level2 as level2_drawing
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import Grammar, Level1, check_grammar
+from crnn_jax.grammar import Grammar, Level1, Level2, check_grammar
 
 logger = logging.getLogger("crnn_jax")
 
@@ -137,20 +139,19 @@ LEVEL1_STYLES = {
 }
 
 
-def level1(variant: str = "competition", *, equalize: bool = True, faint: float = 0.0) -> Task:
+def level1(variant: str = "competition", *, equalize: Equalize = "faint", faint: float = 0.0) -> Task:
     """Arithmetic such as ``(3-7)+5`` at 180x60.
 
     Args:
         variant: ``competition``: one face a picture, 15 dots; ``author``: a face for each character and 30 dots, which is what
             the source document's author drew for training; ``faint``: texts that can hardly be told from the background.
-        equalize: spread the levels of grey of each picture, which brings faint texts out.
+        equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
 
     Raises:
         UserError: there is no such variant.
     """
-    if variant not in LEVEL1_STYLES:
-        raise UserError(f"there is no variant {variant!r} of level1; there are: {', '.join(LEVEL1_STYLES)}")
+    _check_variant("level1", variant, LEVEL1_STYLES)
     grammar = Level1()
     return Task(
         name="level1",
@@ -164,7 +165,47 @@ def level1(variant: str = "competition", *, equalize: bool = True, faint: float 
     )
 
 
-TASKS: dict[str, Callable[..., Task]] = {"captcha": captcha, "level1": level1}
+LEVEL2_STYLES = {
+    "competition": level2_drawing.COMPETITION,
+    "varied": level2_drawing.VARIED,
+    "faint": level2_drawing.FAINT,
+}
+_LEVEL2_HEIGHT = 81
+_LEVEL2_WIDTHS = (448, 672, 800, 896, 960, 1152)
+
+
+def level2(variant: str = "competition", *, variety: float = 0.0, faint: float = 0.0) -> Task:
+    """Two or three lines of formulas such as ``流=42072;圳=86;(圳-(97510*45921))*流/35864`` on a canvas of up to 4000x1000.
+
+    Args:
+        variant: ``competition``: one Song face; ``varied``: several faces and weights; ``faint``: texts that can hardly be told
+            from the background.
+        variety: share of the training pictures that are drawn like ``varied``.
+        faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
+
+    Raises:
+        UserError: there is no such variant.
+    """
+    _check_variant("level2", variant, LEVEL2_STYLES)
+    grammar = Level2()
+    return Task(
+        name="level2",
+        alphabet=grammar.alphabet,
+        preparation=Preparation(_LEVEL2_HEIGHT, _LEVEL2_WIDTHS[-1], widths=_LEVEL2_WIDTHS, locate=True),
+        max_length=grammar.MAX_LENGTH,
+        source=functools.partial(drawn.Level2Source, style=LEVEL2_STYLES[variant], variety=variety, faint=faint),
+        judge="our own drawing, whole canvases",
+        grammar=grammar,
+        data={"variant": variant, "variety": variety, "faint": faint},
+    )
+
+
+def _check_variant(task: str, variant: str, styles: Mapping[str, Any]) -> None:
+    if variant not in styles:
+        raise UserError(f"there is no variant {variant!r} of {task}; there are: {', '.join(styles)}")
+
+
+TASKS: dict[str, Callable[..., Task]] = {"captcha": captcha, "level1": level1, "level2": level2}
 
 
 def by_name(name: str, variant: str | None = None) -> Task:

@@ -10,9 +10,10 @@ import numpy as np
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import ENDLESS, Example
-from crnn_jax.drawing import captcha, level1, line
+from crnn_jax.drawing import captcha, level1, level2, line
 from crnn_jax.drawing.random import Draws, Split
-from crnn_jax.grammar import Level1
+from crnn_jax.grammar import Level1, Level2
+from crnn_jax.locate import join
 
 CAPTCHA_ALPHABET = Alphabet(string.digits + string.ascii_uppercase)
 CAPTCHA_LENGTH = 4
@@ -108,9 +109,48 @@ class Level1Source:
     def __getitem__(self, index: int) -> Example:
         draws = Draws(self.seed, self.split, index)
         text = Level1().sample(draws)
-        darkest = self.style.darkest or (self.split == "train" and draws.uniform() < self.faint)
-        ink = line.choose_ink(draws, darkest=darkest)
-        while self.split != "train" and not ink.visible:
-            ink = line.choose_ink(draws, darkest=darkest)
+        ink = _choose_ink(draws, self.split, self.style.darkest, self.faint)
         image = level1.draw(text, ink, self.style, draws)
         return Example(image, text if ink.visible else "")
+
+
+@dataclass(frozen=True)
+class Level2Source:
+    """Formulas of level 2: strips of their lines for training, whole canvases elsewhere, in which they must be located.
+
+    A training picture that shows no text has the empty text; elsewhere there always is a trace of it.
+
+    Attributes:
+        split: of the examples.
+        seed: likewise.
+        style: of the pictures.
+        variety: share of the training pictures that are drawn in many faces and weights instead.
+        faint: share of the training pictures whose text is nearly as bright as the background, besides those of chance.
+    """
+
+    split: Split
+    seed: int
+    style: level2.Style
+    variety: float = 0.0
+    faint: float = 0.0
+
+    def __len__(self) -> int:
+        return ENDLESS
+
+    def __getitem__(self, index: int) -> Example:
+        draws = Draws(self.seed, self.split, index)
+        text = Level2().sample(draws)
+        ink = _choose_ink(draws, self.split, self.style.darkest, self.faint)
+        if self.split != "train":
+            return Example(level2.draw(text, ink, self.style, draws).image, text)
+        style = level2.VARIED if draws.uniform() < self.variety else self.style
+        return Example(join(level2.draw_crops(text, ink, style, draws)), text if ink.visible else "")
+
+
+def _choose_ink(draws: Draws, split: Split, darkest: bool, faint: float) -> line.Ink:
+    """Colours by chance; outside training they always leave a trace of the text."""
+    darkest = darkest or (split == "train" and draws.uniform() < faint)
+    ink = line.choose_ink(draws, darkest=darkest)
+    while split != "train" and not ink.visible:
+        ink = line.choose_ink(draws, darkest=darkest)
+    return ink

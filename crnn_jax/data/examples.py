@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypedDict
 
@@ -9,12 +11,15 @@ import cv2
 import numpy as np
 
 from crnn_jax.alphabet import Alphabet
+from crnn_jax.data.contrast import EQUALIZE, Equalize, equalize
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.errors import UserError
+from crnn_jax.locate import NoFormula, find_strip
 
 PADDING = -1  # stands for an index where a batch holds no example
 BATCH_SIZE = 64  # pictures read at a time, where nobody asks for another number
 ENDLESS = 2**40  # examples of a source that draws as many as one asks for
+_STEP = 8  # pixels: widths that vary are multiples of it, so that no column of any backbone is lost at the right
 
 
 class Example(NamedTuple):
@@ -38,32 +43,76 @@ class Preparation:
 
     Attributes:
         height: of the network's pictures, in pixels.
-        width: likewise.
-        equalize: turn the picture to grey and spread its levels evenly (histogram equalisation), which shows what differs from
-            the background by a single level.
+        width: likewise; the largest one where it varies.
+        equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`.
+        widths: that a batch may have, rising up to ``width``: pictures keep their proportions, and are made smaller where
+            they are too high or too wide; empty: every picture is stretched to ``width``.
+        locate: find the lines of a formula and join them first (`crnn_jax.locate`).
     """
 
     height: int
     width: int
-    equalize: bool = False
+    equalize: Equalize = "never"
+    widths: tuple[int, ...] = ()
+    locate: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))  # JSON has lists
+        if self.equalize not in EQUALIZE:
+            raise UserError(f"equalize must be one of {', '.join(EQUALIZE)}, not {self.equalize!r}")
+        if self.widths and (list(self.widths) != sorted(self.widths) or self.widths[-1] != self.width):
+            raise UserError(f"widths must rise up to the width {self.width}, not {self.widths}")
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Stretches a picture to the network's size; one that has it already keeps its pixels.
+        """A picture of the network's height, and of its width or one up to it.
 
         Args:
             image: (H, W, 3) uint8 RGB.
 
         Returns:
-            (height, width, 3) uint8 RGB.
+            (height, W', 3) uint8 RGB.
+
+        Raises:
+            NoFormula: it should be located, and there is none.
         """
-        if self.equalize:  # before the levels are mixed
-            grey = cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-            image = np.repeat(grey[..., None], 3, axis=2)
-        if image.shape[:2] == (self.height, self.width):
-            return image
-        smaller = image.shape[0] > self.height and image.shape[1] > self.width
-        interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        return cv2.resize(image, (self.width, self.height), interpolation=interpolation).astype(np.uint8)
+        if self.locate:
+            image = find_strip(image)
+        image = equalize(image, self.equalize)  # before the levels are mixed
+        if not self.widths:
+            return _resized(image, self.height, self.width)
+        factor = min(1.0, self.height / image.shape[0], self.width / image.shape[1])
+        image = _resized(image, max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
+        room = np.zeros((self.height, min(self.width, -(-image.shape[1] // _STEP) * _STEP), 3), np.uint8)
+        room[: image.shape[0], : image.shape[1]] = image
+        return room
+
+    def stack(self, images: Sequence[np.ndarray], count: int | None = None, *, widest: bool = False) -> np.ndarray:
+        """Prepared pictures as one array, black where there is nothing.
+
+        Args:
+            images: (height, W', 3) uint8.
+            count: B, places; None: as many as pictures.
+            widest: be as wide as the widest picture that there may be.
+
+        Returns:
+            (B, height, W, 3) uint8, where W is the smallest of ``widths`` that holds them all.
+        """
+        widths = self.widths or (self.width,)
+        needed = self.width if widest else max((image.shape[1] for image in images), default=0)
+        width = next(room for room in widths if room >= needed)
+        stacked = np.zeros((len(images) if count is None else count, self.height, width, 3), np.uint8)
+        for place, image in zip(stacked, images, strict=False):
+            place[:, : image.shape[1]] = image
+        return stacked
+
+
+def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Stretched to a size; a picture that has it already keeps its pixels."""
+    if image.shape[:2] == (height, width):
+        return image
+    smaller = image.shape[0] >= height and image.shape[1] >= width
+    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=interpolation).astype(np.uint8)
 
 
 class Batch(TypedDict):
@@ -71,7 +120,7 @@ class Batch(TypedDict):
 
     Attributes:
         images: (B, H, W, 3) uint8.
-        widths: (B,) int32, pixels of each picture that count.
+        widths: (B,) int32, pixels of each picture that count; 0 where nothing was located in it.
         labels: (B, L) int32, padded with the blank.
         label_lengths: (B,) int32.
         weights: (B,) float32, 0 where there is no example.
@@ -97,12 +146,14 @@ class BatchMaker:
         preparation: of their pictures.
         alphabet: of their texts.
         max_length: L, characters of the longest text.
+        widest: all batches are as wide as the widest picture that there may be.
     """
 
     source: Source
     preparation: Preparation
     alphabet: Alphabet
     max_length: int
+    widest: bool = False
 
     def __call__(self, indices: np.ndarray, first_position: int = 0) -> Batch:
         """Reads or draws the examples.
@@ -114,10 +165,11 @@ class BatchMaker:
         Raises:
             UserError: a text is longer than ``max_length`` or holds a character that isn't in the alphabet.
         """
-        size, height, width = len(indices), self.preparation.height, self.preparation.width
+        size = len(indices)
+        images = [_nothing(self.preparation)] * size
         batch = Batch(
-            images=np.zeros((size, height, width, 3), np.uint8),
-            widths=np.full(size, width, np.int32),
+            images=np.zeros(0, np.uint8),
+            widths=np.zeros(size, np.int32),
             labels=np.full((size, self.max_length), self.alphabet.blank, np.int32),
             label_lengths=np.zeros(size, np.int32),
             weights=np.zeros(size, np.float32),
@@ -134,11 +186,20 @@ class BatchMaker:
                 continue
             if len(text) > self.max_length:
                 raise UserError(f"example {index}: the text {text!r} is longer than {self.max_length} characters")
-            batch["images"][place] = self.preparation(image)
+            with suppress(NoFormula):  # that is a mistake of reading, as is nothing instead of a text
+                images[place] = self.preparation(image)
             batch["labels"][place, : len(text)] = self.alphabet.encode(text)
             batch["label_lengths"][place] = len(text)
             batch["weights"][place] = 1
         if batch["unreadable"] and batch["weights"].any():
             # BatchNorm sees the places that don't count too: pictures there are better than black.
-            batch["images"][batch["weights"] == 0] = batch["images"][np.argmax(batch["weights"])]
+            first = images[int(np.argmax(batch["weights"]))]
+            images = [image if weight else first for image, weight in zip(images, batch["weights"], strict=True)]
+        batch["images"] = self.preparation.stack(images, widest=self.widest)
+        batch["widths"][:] = [image.shape[1] for image in images]
         return batch
+
+
+def _nothing(preparation: Preparation) -> np.ndarray:
+    """What stands where a batch holds no picture, (height, W, 3) uint8."""
+    return np.zeros((preparation.height, 0 if preparation.widths else preparation.width, 3), np.uint8)

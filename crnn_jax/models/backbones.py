@@ -81,13 +81,17 @@ class VGG(nn.Module):
     features: int = 32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(B, H, W, 3) to (B, H', T, C)."""
+    def __call__(self, x: jax.Array, widths: jax.Array | None = None) -> jax.Array:
+        """(B, H, W, 3) to (B, H', T, C); past the widths, (B,) int, nothing is seen."""
+        x = blank_out(x, widths)
         for block, depth in enumerate(self.depths):
             for _ in range(depth):
                 x = convolution(self.features * 2**block, self.padding, self.initialization, x.dtype)(x)
                 x = Normalization(**self.normalization)(x)
+                widths = None if widths is None else widths - (2 if self.padding == "VALID" else 0)
+                x = blank_out(x, widths)
             x = max_pool(x, 2, 2)
+            widths = None if widths is None else widths // 2
         return x
 
     @staticmethod
@@ -118,14 +122,29 @@ class Light(nn.Module):
     GEOMETRY = Geometry(stride=8)
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(B, H, W, 3) to (B, H', T, C)."""
-        x = space_to_depth(x, 4)
-        for features, pool in _LIGHT_LAYERS:
+    def __call__(self, x: jax.Array, widths: jax.Array | None = None) -> jax.Array:
+        """(B, H, W, 3) to (B, H', T, C); past the widths, (B,) int, nothing is seen."""
+        x = space_to_depth(blank_out(x, widths), 4)
+        widths = None if widths is None else -(-widths // 4)
+        for features, (height, width) in _LIGHT_LAYERS:
             x = convolution(features, "SAME", self.initialization, x.dtype)(x)
-            x = Normalization(**self.normalization)(x)
-            x = max_pool(x, *pool)
+            x = blank_out(Normalization(**self.normalization)(x), widths)
+            x = max_pool(x, height, width)
+            widths = None if widths is None else widths // width
         return x
+
+
+def blank_out(x: jax.Array, widths: jax.Array | None) -> jax.Array:
+    """Zeros past the width of each picture.
+
+    Args:
+        x: (B, H, W, C).
+        widths: (B,) int; None: x as it is.
+    """
+    if widths is None:
+        return x
+    inside = jnp.arange(x.shape[2])[None, :] < widths[:, None]
+    return jnp.where(inside[:, None, :, None], x, 0)
 
 
 def convolution(features: int, padding: str, initialization: Initialization, dtype: jnp.dtype) -> nn.Conv:

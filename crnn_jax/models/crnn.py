@@ -27,12 +27,15 @@ class CRNN(nn.Module):
         classes: ids of the alphabet, the blank included, K + 1.
         dtype: of the activations; parameters, statistics and logits are float32.
         axis_name: pmap axis over which BatchNorm averages its statistics in training; None: each device alone.
+        masked: pictures may be narrower than the batch: what lies past their width is kept from the rest in every layer, so
+            that a reading doesn't depend on the width of the batch.
     """
 
     architecture: Architecture
     classes: int
     dtype: Any = jnp.float32
     axis_name: str | None = None
+    masked: bool = False
 
     @nn.compact
     def __call__(
@@ -58,7 +61,7 @@ class CRNN(nn.Module):
             "axis_name": None if self.is_initializing() else self.axis_name,
         }
         x = (images.astype(self.dtype) - 127.5) / 127.5
-        x = self._backbone(normalization)(x)
+        x = self._backbone(normalization)(x, widths if self.masked else None)
         batch, rows, columns, channels = x.shape
         x = x.transpose(0, 2, 1, 3).reshape(batch, columns, rows * channels)
         init = getattr(nn.initializers, a.initialization)()

@@ -153,7 +153,11 @@ class _Run:
 
         synchronised = config.batch_norm == "global"
         model = CRNN(
-            config.architecture, task.alphabet.size, jnp.dtype(config.dtype), axis_name=steps.AXIS if synchronised else None
+            config.architecture,
+            task.alphabet.size,
+            jnp.dtype(config.dtype),
+            axis_name=steps.AXIS if synchronised else None,
+            masked=bool(task.preparation.widths),
         )
         tx = make_optimizer(config)
         self._train_step = steps.make_train_step(model, tx, devices, average_statistics=not synchronised)
@@ -409,7 +413,9 @@ class _Run:
 
     def _maker(self, split: Split) -> BatchMaker:
         task = self._task
-        return BatchMaker(task.source(split, self._config.seed), task.preparation, task.alphabet, task.max_length)
+        source = task.source(split, self._config.seed)
+        # Hosts don't know how wide the pictures of the others are.
+        return BatchMaker(source, task.preparation, task.alphabet, task.max_length, widest=jax.process_count() > 1)
 
 
 @contextmanager

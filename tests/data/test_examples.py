@@ -39,7 +39,7 @@ def test_preparation_stretches_any_size(shape):
 def test_equalising_shows_what_differs_by_one_level():
     image = np.full((6, 8, 3), (243, 255, 252), np.uint8)
     image[2:4, 2:4] -= 1
-    prepared = Preparation(6, 8, equalize=True)(image)
+    prepared = Preparation(6, 8, equalize="always")(image)
     assert prepared.shape == (6, 8, 3)
     assert np.ptp(prepared) == 255
     assert (prepared[..., 0] < 128).sum() == 4
@@ -48,9 +48,48 @@ def test_equalising_shows_what_differs_by_one_level():
 
 def test_equalising_keeps_the_order_of_grey_levels():
     grey = np.random.default_rng(0).integers(0, 256, (6, 8), np.uint8)
-    prepared = Preparation(6, 8, equalize=True)(np.repeat(grey[..., None], 3, axis=2))[..., 0]
+    prepared = Preparation(6, 8, equalize="always")(np.repeat(grey[..., None], 3, axis=2))[..., 0]
     order = np.argsort(grey, axis=None, kind="stable")
     assert np.all(np.diff(prepared.ravel()[order].astype(int)) >= 0)
+
+
+def test_only_faint_pictures_are_equalised():
+    faint, clear = (np.full((20, 60, 3), 250, np.uint8) for _ in range(2))
+    faint[5:15, 5:40, 2] -= 1  # one level of blue, which a weighted grey would lose
+    faint[0, 0] = clear[0, 0] = 20  # a dot
+    clear[5:15, 5:40] = 90
+    prepared = Preparation(20, 60, equalize="faint")(faint)
+    assert prepared[10, 20].max() < 60
+    assert prepared[18, 50].min() == 255
+    np.testing.assert_array_equal(Preparation(20, 60, equalize="faint")(clear), clear)
+    np.testing.assert_array_equal(Preparation(20, 60)(faint), faint)
+
+
+@pytest.mark.parametrize("shape", [(200, 300, 3), (10, 30, 3), (10, 900, 3)])
+def test_preparation_keeps_proportions_where_widths_vary(shape):
+    image = np.full(shape, 77, np.uint8)
+    prepared = Preparation(20, 160, widths=(40, 80, 160))(image)
+    height, width = shape[:2]
+    factor = min(1, 20 / height, 160 / width)
+    assert prepared.shape[0] == 20
+    assert prepared.shape[1] % 8 == 0
+    inside = prepared[: round(height * factor), : round(width * factor)]
+    assert np.all(inside == 77)
+    assert inside.size == np.count_nonzero(prepared)
+
+
+def test_a_batch_is_as_wide_as_the_widest_picture_needs():
+    preparation = Preparation(20, 160, widths=(40, 80, 160))
+    images = [preparation(np.full((20, width, 3), 9, np.uint8)) for width in (30, 70)]
+    assert preparation.stack(images).shape == (2, 20, 80, 3)
+    assert preparation.stack(images[:1], 3).shape == (3, 20, 40, 3)
+    assert preparation.stack(images, widest=True).shape == (2, 20, 160, 3)
+
+
+@pytest.mark.parametrize("widths", [(80, 40), (40, 80)])
+def test_widths_must_rise_to_the_largest(widths):
+    with pytest.raises(UserError, match="widths must rise"):
+        Preparation(20, 160, widths=widths)
 
 
 class OneBroken(Squares):

@@ -26,7 +26,7 @@ def test_document_recipe_is_the_document_s():
     assert (config.backbone, config.rnn, config.hidden, config.drop_columns) == ("vgg222", "gru", 128, 2)
     assert (config.initialization, config.dropout, config.dropout_dense) == ("he_normal", 0.25, False)
     assert recipe.task.alphabet.size == 17
-    assert not recipe.task.preparation.equalize
+    assert recipe.task.preparation.equalize == "never"
     schedule = make_schedule(config)
     assert [round(float(schedule(781 * epoch)), 8) for epoch in (0, 49)] == [1e-3, 1e-3]
 
@@ -41,7 +41,7 @@ def test_quick_learns_from_a_folder_and_refuses_a_bad_one(tmp_path):
     assert report["computable"] == 1
     description = json.loads((tmp_path / "run" / "config.json").read_text())
     assert description["grammar"] == "level1"
-    assert description["preparation"]["equalize"]
+    assert description["preparation"]["equalize"] == "faint"
 
     labels = (pictures / "labels.txt").read_text().splitlines()
     (pictures / "labels.txt").write_text("\n".join(["1+1+1 4", *labels[1:]]))
