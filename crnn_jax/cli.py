@@ -1,4 +1,4 @@
-"""The command line: ``crnn-jax read``, ``generate``, ``evaluate`` and ``check``."""
+"""The command line: ``crnn-jax read``, ``generate``, ``evaluate``, ``check``, ``locate`` and ``vote``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import numpy as np
 from PIL import Image
 
-from crnn_jax import __version__, tasks
+from crnn_jax import __version__, locate, tasks
 from crnn_jax.data.examples import BATCH_SIZE
-from crnn_jax.data.folder import Labelled, find_images, label_problems, parse_labels, picture_problems, read_labels
-from crnn_jax.data.images import UnreadableImage
+from crnn_jax.data.folder import LABEL_FILES, Labelled, find_images, label_problems, parse_labels, picture_problems, read_labels
+from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.errors import UserError
+from crnn_jax.grammar import ExpressionError, Grammar
 from crnn_jax.host import keep_freed_memory
+from crnn_jax.locate import NoFormula
 from crnn_jax.training.log import progress_bar
 
 if TYPE_CHECKING:
@@ -101,6 +104,24 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
     check.add_argument("folder", type=Path)
     check.add_argument("--task", choices=sorted(tasks.TASKS), help="that the texts are for: its alphabet, length and grammar")
+    check.add_argument("--plots", type=Path, help="folder for a scatter matrix of where lines lie in level 2 pictures")
+
+    finder = commands.add_parser("locate", help="find and cut out the lines of level 2 pictures")
+    finder.set_defaults(run=_locate)
+    finder.add_argument("paths", nargs="+", metavar="PATH", help="one picture, or a folder of them")
+    finder.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder; of one picture: each stage, the boxes, the lines and the strip; of more: a strip each, their lines in"
+        " crops/, and labels.tsv where there are labels",
+    )
+    finder.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, help="processes")
+
+    vote = commands.add_parser("vote", help="let several files of readings vote, line by line")
+    vote.set_defaults(run=_vote)
+    vote.add_argument("results", nargs="+", type=Path, metavar="RESULT", help="written by read --out, in any format")
+    vote.add_argument("--out", type=Path, help="write the lines to a file: text, a space, value")
     return parser
 
 
@@ -221,12 +242,19 @@ def _generate(arguments: argparse.Namespace) -> int:
             for i in range(arguments.count):
                 example = source[i]
                 Image.fromarray(example.image).save(folder / f"{i}.png")
-                value = task.grammar.value(example.text) if task.grammar else None
+                value = _value(task.grammar, example.text)
                 print(example.text if value is None else f"{example.text} {value}", file=labels, flush=True)
                 bar.update()
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
     return 0
+
+
+def _value(grammar: Grammar | None, text: str) -> str | None:
+    try:
+        return grammar.value(text) if grammar else None
+    except ExpressionError:  # a division by zero has no value
+        return None
 
 
 class _Judged(NamedTuple):
@@ -241,6 +269,7 @@ class _Judged(NamedTuple):
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from crnn_jax.metrics import Score, wilson_interval
+    from crnn_jax.recognizer import Reading
 
     labels = read_labels(arguments.folder)
     model = _load(arguments.model)
@@ -251,8 +280,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         for label, (path, reading) in zip(labels, files, strict=True):
             bar.update()
             if isinstance(reading, UnreadableImage):
-                failed.append(label)
                 print(f"error: {reading}", file=sys.stderr)
+            if isinstance(reading, NoFormula):  # a mistake of ours, not of the file
+                judged.append(_Judged(path, label.text, Reading("", 0.0, None, False, ())))
+            elif isinstance(reading, UnreadableImage):
+                failed.append(label)
             else:
                 judged.append(_Judged(path, label.text, reading))
     score = Score.of((j.reading.text for j in judged), (j.text for j in judged), model.grammar)
@@ -296,7 +328,7 @@ def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], c
     right = [j for j in judged if j.right and j.reading.valid]
     try:
         for name, sheet in (("right", right[:24]), ("wrong", wrong[:96])):
-            pictures = [Judged(model.prepare(j.path), j.text, j.reading.text, j.reading.confidence) for j in sheet]
+            pictures = [Judged(_shown(model, j.path), j.text, j.reading.text, j.reading.confidence) for j in sheet]
             plots.readings(pictures, folder / f"{name}.png")
         with (folder / "wrong.tsv").open("w", encoding="utf-8") as file:
             print("file\ttext\treading\tvalid\tconfidence", file=file)
@@ -306,11 +338,19 @@ def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], c
             for label in failed:
                 print(_escaped(label.path), label.text, "", "unreadable", 0, sep="\t", file=file)
         plots.confusions(confusions, folder / "confusions.png")
-        if shown := (wrong or right)[:1]:
+        if shown := [j for j in wrong or right if j.reading.text][:1]:
             path = shown[0].path
             plots.columns(model.prepare(path), *model.probabilities(path), model.alphabet, folder / "columns.png")
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+
+
+def _shown(model: Recognizer, path: Path) -> np.ndarray:
+    """A picture as the network sees it, or as it is where that is nothing."""
+    try:
+        return model.prepare(path)
+    except NoFormula:
+        return read_image(path)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -321,12 +361,66 @@ def _check(arguments: argparse.Namespace) -> int:
         problems += picture_problems(labels, bar.update)
     for problem in problems:
         print(f"note: {problem}" if problem.harmless else f"error: {problem}")
+    if arguments.plots:
+        _plot_places([row.path for row in labels.rows], arguments.plots)
     errors = sum(not problem.harmless for problem in problems)
     characters = "".join(sorted(set().union(*(row.text for row in labels.rows))))
     longest = max((len(row.text) for row in labels.rows), default=0)
     print(f"{len(labels.rows)} labels, {len(characters)} characters ({characters}), the longest text has {longest}")
     print(f"{errors} errors, {len(problems) - errors} notes" if problems else "nothing is wrong")
     return 1 if errors else 0
+
+
+def _plot_places(paths: Sequence[Path], folder: Path) -> None:
+    """Where the lines of pictures lie, as the source document shows it."""
+    from crnn_jax import plots
+
+    places = []
+    with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
+        for path in paths:
+            bar.update()
+            with suppress(UnreadableImage):
+                height, width, _ = (image := read_image(path)).shape
+                boxes = locate.locate(image).boxes
+                places += [(b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0, width, height, len(boxes)) for b in boxes]
+    if not places:
+        raise UserError(f"no lines were found in the pictures: nothing to plot in {folder}")
+    try:
+        plots.scatter_matrix(np.array(places), ("x", "y", "w", "h", "n", "m", "r"), folder / "places.png")
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+
+
+def _locate(arguments: argparse.Namespace) -> int:
+    from crnn_jax.data import crops
+
+    paths = find_images(arguments.paths)
+    out: Path = arguments.out
+    if len(paths) == 1 and not Path(arguments.paths[0]).is_dir():
+        print(f"{crops.save_stages(paths[0], out)} lines, see {out}")
+        return 0
+    names = Counter(path.stem for path in paths)
+    if twice := [path for path in paths if names[path.stem] > 1]:
+        raise UserError(f"{twice[0]}: another picture has the same name, {twice[0].stem}")
+    with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
+        problems = crops.save_all_crops(paths, out, arguments.workers, bar.update)
+    for problem in problems.values():
+        print(f"error: {problem}", file=sys.stderr)
+    folder = Path(arguments.paths[0])
+    if folder.is_dir() and any((folder / name).is_file() for name in LABEL_FILES):
+        crops.save_labels([label for label in parse_labels(folder).rows if label.path in set(paths) - set(problems)], out)
+    print(f"{len(paths) - len(problems)} of {len(paths)} pictures located, see {out}")
+    return 1 if problems else 0
+
+
+def _vote(arguments: argparse.Namespace) -> int:
+    from crnn_jax.vote import vote_files
+
+    chosen = vote_files(arguments.results)
+    with _output(arguments.out) as out:
+        for ballot in chosen:
+            print(ballot.text if ballot.value is None else f"{ballot.text} {ballot.value}", file=out)
+    return 0
 
 
 def _load(name: str) -> Recognizer:

@@ -67,15 +67,19 @@ def find_strip(image: np.ndarray) -> np.ndarray:
     """
     if image.shape[0] <= STRIP_HEIGHT and image.shape[1] > 2 * image.shape[0]:
         return image
-    boxes = locate(image).boxes
+    return join(lines(image, locate(image).boxes))
+
+
+def lines(image: np.ndarray, boxes: Sequence[Box]) -> list[np.ndarray]:
+    """What the boxes of a formula show.
+
+    Raises:
+        NoFormula: they are not two or three.
+    """
     if len(boxes) not in LINES:
-        found = {0: "no line of text", 1: "one line of text"}.get(len(boxes), f"{len(boxes)} lines of text")
-        raise NoFormula(
-            f"{found} was found where two or three are expected"
-            if len(boxes) < 2
-            else f"{found} were found, three are the most"
-        )
-    return join([box.cut(image) for box in boxes])
+        found = {0: "no line of text was found", 1: "one line of text was found"}
+        raise NoFormula(f"{found.get(len(boxes), f'{len(boxes)} lines of text were found')} where two or three are expected")
+    return [box.cut(image) for box in boxes]
 
 
 def join(crops: Sequence[np.ndarray]) -> np.ndarray:

@@ -111,6 +111,33 @@ def columns(
     _save(figure, path)
 
 
+def scatter_matrix(rows: np.ndarray, names: Sequence[str], path: Path, *, most: int = 5000) -> None:
+    """Each of some quantities over each other one, and their own distribution on the diagonal.
+
+    Args:
+        rows: (N, Q) numbers.
+        names: of the Q quantities.
+        path: of the PNG file.
+        most: rows that are drawn as points; the distributions are of all.
+    """
+    figure = _figure(2 * len(names), 1.2 * len(names))
+    grid = figure.subplots(len(names), len(names), squeeze=False)
+    points = rows[:: -(-len(rows) // most)]
+    for i, row in enumerate(grid):
+        for j, axes in enumerate(row):
+            if i == j:
+                axes.hist(rows[:, i], bins=40, color=_TRUTH)
+                axes.set_yticks([])
+            else:
+                axes.plot(points[:, j], points[:, i], ".", ms=2, alpha=0.2, color=_TRUTH)
+            if i == len(names) - 1:
+                axes.set_xlabel(names[j])
+            if j == 0:
+                axes.set_ylabel(names[i])
+            axes.tick_params(labelsize=6)
+    _save(figure, path)
+
+
 def _confusion_name(true: str, read: str) -> str:
     if not read:
         return f"{true} left out"

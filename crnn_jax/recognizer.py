@@ -185,12 +185,13 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def load(name: str | Path, *, grammar: Grammar | None = None) -> Recognizer:
+def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None = None) -> Recognizer:
     """A trained network.
 
     Args:
-        name: a run's directory; of its checkpoints, the one with the least validation loss is taken.
+        name: a run's directory.
         grammar: of its texts, if it was trained with one of your own; those of this library are in the checkpoint.
+        step: whose weights to take, of a run that keeps those of every epoch; None: those with the least validation loss.
 
     Raises:
         UserError: it isn't a run's directory, or holds no checkpoint that can be read.
@@ -202,7 +203,7 @@ def load(name: str | Path, *, grammar: Grammar | None = None) -> Recognizer:
         raise UserError(f"{name}: holds no checkpoints/; give the directory of a run, such as runs/captcha-quick")
     checkpoints = Checkpoints(directory.checkpoints, writable=False)
     try:
-        best = checkpoints.best
+        best = checkpoints.best if step is None else checkpoints.validated(step)
         if best is None:
             raise UserError(f"{directory.checkpoints}: holds no checkpoint yet")
         description = checkpoints.describe(best)

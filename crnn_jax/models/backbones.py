@@ -134,6 +134,78 @@ class Light(nn.Module):
         return x
 
 
+class ResNet(nn.Module):
+    """Residual blocks in three stages, each closed by a 2x2 pooling and twice as wide as the last.
+
+    Normalisation comes before each convolution (He et al., "Identity mappings in deep residual networks", 2016, figure 4e).
+
+    Attributes:
+        initialization: of the kernels (He et al. 2015).
+        normalization: arguments of `Normalization`.
+        blocks: of each stage.
+        features: channels of the first stage.
+    """
+
+    initialization: Initialization
+    normalization: dict[str, Any]
+    blocks: int = 2
+    features: int = 32
+
+    GEOMETRY = Geometry(stride=8)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, widths: jax.Array | None = None) -> jax.Array:
+        """(B, H, W, 3) to (B, H', T, C); past the widths, (B,) int, nothing is seen."""
+        x = convolution(self.features, "SAME", self.initialization, x.dtype)(blank_out(x, widths))
+        for stage in range(3):
+            features = self.features * 2**stage
+            for _ in range(self.blocks):
+                y = blank_out(Normalization(**self.normalization)(x), widths)
+                if x.shape[-1] != features:
+                    x = convolution(features, "SAME", self.initialization, x.dtype, size=1)(y)
+                y = convolution(features, "SAME", self.initialization, x.dtype)(y)
+                y = blank_out(Normalization(**self.normalization)(y), widths)
+                x = x + convolution(features, "SAME", self.initialization, x.dtype)(y)
+            x = max_pool(x, 2, 2)
+            widths = None if widths is None else widths // 2
+        return blank_out(Normalization(**self.normalization)(x), widths)
+
+
+class DenseNet(nn.Module):
+    """Three dense blocks, whose layers see all that came before; after each, half the channels and a 2x2 pooling (Huang et al.,
+    "Densely connected convolutional networks", 2017, section 3: DenseNet-BC).
+
+    Attributes:
+        initialization: of the kernels (He et al. 2015).
+        normalization: arguments of `Normalization`.
+        layers: of each block.
+        growth: channels that a layer adds.
+    """
+
+    initialization: Initialization
+    normalization: dict[str, Any]
+    layers: int = 6
+    growth: int = 16
+
+    GEOMETRY = Geometry(stride=8)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, widths: jax.Array | None = None) -> jax.Array:
+        """(B, H, W, 3) to (B, H', T, C); past the widths, (B,) int, nothing is seen."""
+        x = convolution(2 * self.growth, "SAME", self.initialization, x.dtype)(blank_out(x, widths))
+        for _ in range(3):
+            for _ in range(self.layers):
+                y = blank_out(Normalization(**self.normalization)(x), widths)
+                y = convolution(4 * self.growth, "SAME", self.initialization, x.dtype, size=1)(y)
+                y = blank_out(Normalization(**self.normalization)(y), widths)
+                y = convolution(self.growth, "SAME", self.initialization, x.dtype)(y)
+                x = jnp.concatenate([x, y], axis=-1)
+            y = blank_out(Normalization(**self.normalization)(x), widths)
+            x = max_pool(convolution(x.shape[-1] // 2, "SAME", self.initialization, x.dtype, size=1)(y), 2, 2)
+            widths = None if widths is None else widths // 2
+        return blank_out(Normalization(**self.normalization)(x), widths)
+
+
 def blank_out(x: jax.Array, widths: jax.Array | None) -> jax.Array:
     """Zeros past the width of each picture.
 
@@ -147,10 +219,10 @@ def blank_out(x: jax.Array, widths: jax.Array | None) -> jax.Array:
     return jnp.where(inside[:, None, :, None], x, 0)
 
 
-def convolution(features: int, padding: str, initialization: Initialization, dtype: jnp.dtype) -> nn.Conv:
-    """A 3x3 convolution without bias: the BatchNorm that follows would take it away again."""
+def convolution(features: int, padding: str, initialization: Initialization, dtype: jnp.dtype, size: int = 3) -> nn.Conv:
+    """A square convolution without bias: the BatchNorm that follows would take it away again."""
     init = getattr(nn.initializers, initialization)()
-    return nn.Conv(features, (3, 3), padding=padding, kernel_init=init, use_bias=False, dtype=dtype)
+    return nn.Conv(features, (size, size), padding=padding, kernel_init=init, use_bias=False, dtype=dtype)
 
 
 def max_pool(x: jax.Array, height: int, width: int) -> jax.Array:

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 
 from crnn_jax.errors import UserError
 
-Backbone = Literal["vgg222", "light"]
-Recurrence = Literal["gru", "none"]
+Backbone = Literal["vgg222", "vgg346", "light", "resnet", "densenet"]
+Recurrence = Literal["gru", "lstm", "none"]
 Initialization = Literal["he_uniform", "he_normal", "lecun_normal"]
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
 RECURRENCES: tuple[Recurrence, ...] = get_args(Recurrence)

@@ -8,11 +8,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from crnn_jax.models.backbones import VGG, Geometry, Light, Normalization, Padding
+from crnn_jax.models.backbones import VGG, DenseNet, Geometry, Light, Normalization, Padding, ResNet
 from crnn_jax.models.config import Architecture
-from crnn_jax.models.recurrent import BidirectionalGRU
+from crnn_jax.models.recurrent import Bidirectional, BidirectionalGRU, BidirectionalLSTM
 
-_VGG: dict[str, tuple[tuple[int, ...], Padding]] = {"vgg222": ((2, 2, 2), "VALID")}
+_VGG: dict[str, tuple[tuple[int, ...], Padding]] = {"vgg222": ((2, 2, 2), "VALID"), "vgg346": ((3, 4, 6), "SAME")}
+_OTHERS: dict[str, type[Light | ResNet | DenseNet]] = {"light": Light, "resnet": ResNet, "densenet": DenseNet}
+_RECURRENT: dict[str, type[Bidirectional]] = {"gru": BidirectionalGRU, "lstm": BidirectionalLSTM}
 
 
 Columns = tuple[jax.Array, jax.Array]  # logits (B, T, K + 1) and lengths (B,)
@@ -71,25 +73,26 @@ class CRNN(nn.Module):
         if a.dropout_dense:
             x = dropout(x, a.dropout, first_keys)
         lengths = jnp.minimum(geometry(a).columns(widths), columns)
-        if a.rnn == "gru":
-            x = BidirectionalGRU(a.hidden, merge="sum", initialization=a.rnn_initialization)(x, lengths)
-            x = BidirectionalGRU(a.hidden, merge="concat", initialization=a.rnn_initialization)(x, lengths)
+        if a.rnn != "none":
+            layer = _RECURRENT[a.rnn]
+            x = layer(a.hidden, merge="sum", initialization=a.rnn_initialization)(x, lengths)
+            x = layer(a.hidden, merge="concat", initialization=a.rnn_initialization)(x, lengths)
         x = dropout(x, a.dropout, second_keys)
         logits = nn.Dense(self.classes, dtype=self.dtype, name="classifier")(x).astype(jnp.float32)
         return logits[:, a.drop_columns :], jnp.maximum(lengths - a.drop_columns, 0)
 
     def _backbone(self, normalization: dict[str, Any]) -> nn.Module:
         a = self.architecture
-        if a.backbone == "light":
-            return Light(a.initialization, normalization)
+        if a.backbone in _OTHERS:
+            return _OTHERS[a.backbone](a.initialization, normalization)
         depths, padding = _VGG[a.backbone]
         return VGG(depths, padding, a.initialization, normalization)
 
 
 def geometry(architecture: Architecture) -> Geometry:
     """Where the columns of a network lie in the picture, before `Architecture.drop_columns` are cut off."""
-    if architecture.backbone == "light":
-        return Light.GEOMETRY
+    if architecture.backbone in _OTHERS:
+        return _OTHERS[architecture.backbone].GEOMETRY
     return VGG.geometry(*_VGG[architecture.backbone])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -11,21 +11,14 @@ import jax.numpy as jnp
 from crnn_jax.models.config import Initialization
 
 Merge = Literal["sum", "concat"]
+State = tuple[jax.Array, ...]
 
 
-class BidirectionalGRU(nn.Module):
-    """A gated recurrent unit run from left to right and from right to left over columns.
+class Bidirectional(nn.Module):
+    """Recurrent cells run from left to right and from right to left over columns.
 
-    One step is that of `flax.linen.GRUCell` (Cho et al., "Learning phrase representations using RNN encoder-decoder",
-    2014, with the reset gate applied after the product, as in cuDNN)::
-
-        r = sigmoid(W_ir x + b_ir + W_hr h)
-        z = sigmoid(W_iz x + b_iz + W_hz h)
-        n = tanh(W_in x + b_in + r * (W_hn h + b_hn))
-        h' = (1 - z) * n + z * h
-
-    The products with x don't depend on the step before: one matrix product a direction computes them for all columns,
-    and the scan holds only the product with h.
+    The products of a cell with its input don't depend on the step before: one matrix product a direction computes them for all
+    columns, and the scan holds only the product with the state.
 
     Attributes:
         features: size of the state of each direction, H.
@@ -37,6 +30,24 @@ class BidirectionalGRU(nn.Module):
     features: int
     merge: Merge = "concat"
     initialization: Initialization = "lecun_normal"
+
+    GATES: ClassVar[int]
+    RECURRENT_BIASES: ClassVar[int] = 0  # vectors of H, added to what the state is multiplied with
+
+    def start(self, batch: int, dtype: jnp.dtype) -> State:
+        """The state before the first column, of arrays (B, H); the first of them is the output."""
+        raise NotImplementedError
+
+    def step(self, state: State, x: jax.Array, from_state: jax.Array, bias: jax.Array) -> State:
+        """One column.
+
+        Args:
+            state: before it.
+            x: (B, GATES H), the projected input with its bias.
+            from_state: (B, GATES H), the product of the output with the recurrent kernel.
+            bias: (1, RECURRENT_BIASES H).
+        """
+        raise NotImplementedError
 
     @nn.compact
     def __call__(self, columns: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -50,48 +61,94 @@ class BidirectionalGRU(nn.Module):
             (B, T, H) for ``sum``, (B, T, 2 H) for ``concat``; zero in columns past the length.
         """
         batch, time, depth = columns.shape
-        size = self.features
-        dtype = columns.dtype
-        input_kernel = self.param(
-            "input_kernel", _per_gate(getattr(nn.initializers, self.initialization)()), (2, depth, 3 * size)
-        )
-        input_bias = self.param("input_bias", nn.initializers.zeros, (2, 3 * size))
-        recurrent_kernel = self.param("recurrent_kernel", _per_gate(nn.initializers.orthogonal()), (2, size, 3 * size))
-        recurrent_bias = self.param("recurrent_bias", nn.initializers.zeros, (2, size))
-
+        dtype, width = columns.dtype, self.GATES * self.features
+        inputs = _per_gate(getattr(nn.initializers, self.initialization)(), self.GATES)
+        recurrent = _per_gate(nn.initializers.orthogonal(), self.GATES)
+        input_kernel = self.param("input_kernel", inputs, (2, depth, width)).astype(dtype)
+        input_bias = self.param("input_bias", nn.initializers.zeros, (2, width)).astype(dtype)
+        recurrent_kernel = self.param("recurrent_kernel", recurrent, (2, self.features, width)).astype(dtype)
+        biases = (2, self.RECURRENT_BIASES * self.features)
+        recurrent_bias = jnp.zeros(biases, dtype)
+        if self.RECURRENT_BIASES:
+            recurrent_bias = self.param("recurrent_bias", nn.initializers.zeros, biases).astype(dtype)
         inside = jnp.arange(time)[:, None] < lengths[None, :]  # (T, B)
 
         def run(direction: int, reverse: bool) -> jax.Array:
-            kernel = recurrent_kernel[direction].astype(dtype)
-            bias = recurrent_bias[direction].astype(dtype)[None]
-            projected = columns.swapaxes(0, 1) @ input_kernel[direction].astype(dtype)
-            projected = projected + input_bias[direction].astype(dtype)[None, None]
+            projected = columns.swapaxes(0, 1) @ input_kernel[direction] + input_bias[direction][None, None]
 
-            def step(state: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-                x, valid = inputs
-                from_state = state @ kernel
-                gates = jax.nn.sigmoid(x[:, : 2 * size] + from_state[:, : 2 * size])
-                reset, update = jnp.split(gates, 2, axis=-1)
-                new = jnp.tanh(x[:, 2 * size :] + reset * (from_state[:, 2 * size :] + bias))
-                new_state = (1 - update) * new + update * state
-                valid = valid[:, None]
-                return jnp.where(valid, new_state, state), jnp.where(valid, new_state, 0)
+            def step(state: State, inputs: tuple[jax.Array, jax.Array]) -> tuple[State, jax.Array]:
+                x, valid = inputs[0], inputs[1][:, None]
+                new = self.step(state, x, state[0] @ recurrent_kernel[direction], recurrent_bias[direction][None])
+                kept = tuple(jnp.where(valid, after, before) for after, before in zip(new, state, strict=True))
+                return kept, jnp.where(valid, new[0], 0)
 
-            start = jnp.zeros((batch, size), dtype)
-            _, states = jax.lax.scan(step, start, (projected, inside), reverse=reverse)
-            return states.swapaxes(0, 1)
+            _, outputs = jax.lax.scan(step, self.start(batch, dtype), (projected, inside), reverse=reverse)
+            return outputs.swapaxes(0, 1)
 
         forward, backward = run(0, reverse=False), run(1, reverse=True)
         return forward + backward if self.merge == "sum" else jnp.concatenate([forward, backward], axis=-1)
 
 
-def _per_gate(initializer: nn.initializers.Initializer) -> nn.initializers.Initializer:
-    """Initialises each direction and each of the three gates on its own, as separate layers would be."""
+class BidirectionalGRU(Bidirectional):
+    """A gated recurrent unit in both directions.
+
+    One step is that of `flax.linen.GRUCell` (Cho et al., "Learning phrase representations using RNN encoder-decoder",
+    2014, with the reset gate applied after the product, as in cuDNN)::
+
+        r = sigmoid(W_ir x + b_ir + W_hr h)
+        z = sigmoid(W_iz x + b_iz + W_hz h)
+        n = tanh(W_in x + b_in + r * (W_hn h + b_hn))
+        h' = (1 - z) * n + z * h
+    """
+
+    GATES = 3
+    RECURRENT_BIASES = 1
+
+    def start(self, batch: int, dtype: jnp.dtype) -> State:
+        """See `Bidirectional`."""
+        return (jnp.zeros((batch, self.features), dtype),)
+
+    def step(self, state: State, x: jax.Array, from_state: jax.Array, bias: jax.Array) -> State:
+        """See `Bidirectional`."""
+        size = self.features
+        gates = jax.nn.sigmoid(x[:, : 2 * size] + from_state[:, : 2 * size])
+        reset, update = jnp.split(gates, 2, axis=-1)
+        new = jnp.tanh(x[:, 2 * size :] + reset * (from_state[:, 2 * size :] + bias))
+        return ((1 - update) * new + update * state[0],)
+
+
+class BidirectionalLSTM(Bidirectional):
+    """A long short-term memory in both directions.
+
+    One step is that of `flax.linen.LSTMCell` (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000)::
+
+        i, f, o = sigmoid(W_i x + b_i + W_h h), each with its own
+        g = tanh(W_ig x + b_ig + W_hg h)
+        c' = f * c + i * g
+        h' = o * tanh(c')
+    """
+
+    GATES = 4
+
+    def start(self, batch: int, dtype: jnp.dtype) -> State:
+        """See `Bidirectional`."""
+        zeros = jnp.zeros((batch, self.features), dtype)
+        return zeros, zeros
+
+    def step(self, state: State, x: jax.Array, from_state: jax.Array, bias: jax.Array) -> State:
+        """See `Bidirectional`."""
+        into, forget, new, out = jnp.split(x + from_state, 4, axis=-1)
+        cell = jax.nn.sigmoid(forget) * state[1] + jax.nn.sigmoid(into) * jnp.tanh(new)
+        return jax.nn.sigmoid(out) * jnp.tanh(cell), cell
+
+
+def _per_gate(initializer: nn.initializers.Initializer, gates: int) -> nn.initializers.Initializer:
+    """Initialises each direction and each gate on its own, as separate layers would be."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-        directions, depth, gates = shape
-        keys = jax.random.split(key, directions * 3)
-        parts = [initializer(k, (depth, gates // 3), dtype) for k in keys]
-        return jnp.stack([jnp.concatenate(parts[3 * d : 3 * d + 3], axis=1) for d in range(directions)])
+        directions, depth, width = shape
+        keys = jax.random.split(key, directions * gates)
+        parts = [initializer(k, (depth, width // gates), dtype) for k in keys]
+        return jnp.stack([jnp.concatenate(parts[gates * d : gates * (d + 1)], axis=1) for d in range(directions)])
 
     return init

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
+from orbax.checkpoint.checkpoint_managers import (
+    AnyPreservationPolicy,
+    BestN,
+    LatestN,
+    PreservationContext,
+    PreservationPolicy,
+)
 
 from crnn_jax.errors import UserError
 from crnn_jax.training.state import TrainState
@@ -49,15 +55,15 @@ class Checkpoints:
     Args:
         directory: of the checkpoints.
         writable: False for reading only, which changes nothing on disk.
+        keep_all: keep those of all validations, not the best alone.
 
     Raises:
         UserError: the directory can't be written.
     """
 
-    def __init__(self, directory: Path, *, writable: bool = True) -> None:
-        policy = AnyPreservationPolicy(
-            [LatestN(1), BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)]
-        )
+    def __init__(self, directory: Path, *, writable: bool = True, keep_all: bool = False) -> None:
+        best = BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)
+        policy = AnyPreservationPolicy([LatestN(1), _Validated() if keep_all else best])
         try:
             with _quiet_absl():
                 options = ocp.CheckpointManagerOptions(
@@ -82,6 +88,18 @@ class Checkpoints:
         """Number of the one with the least ``val_loss``; of the newest where none was validated."""
         best = self._manager.best_step()
         return self.newest if best is None else best
+
+    def validated(self, step: int) -> int:
+        """Number of the checkpoint of a step after its validation.
+
+        Raises:
+            UserError: there is none.
+        """
+        steps = [self.step(number) for number in self._manager.all_steps() if number % 2]
+        if step not in steps:
+            there = f"there are those of steps {', '.join(map(str, sorted(steps)))}" if steps else "there is none yet"
+            raise UserError(f"no validated checkpoint of step {step} was kept; {there}")
+        return 2 * step + 1
 
     @staticmethod
     def step(number: int) -> int:
@@ -183,6 +201,13 @@ def _quiet_absl() -> Iterator[None]:
         yield
     finally:
         absl_logger.setLevel(level)
+
+
+class _Validated(PreservationPolicy):
+    """Keeps the checkpoints that were validated."""
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: PreservationContext) -> Sequence[bool]:
+        return [info.metrics is not None for info in checkpoints]
 
 
 def _loss(metrics: dict[str, float]) -> float:

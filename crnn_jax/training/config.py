@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from crnn_jax.errors import UserError
 from crnn_jax.models.config import Architecture, check_choices
 
-Schedule = Literal["constant", "step", "onecycle"]
+Schedule = Literal["constant", "step", "alternate", "onecycle"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Optimizer = Literal["adam", "muon"]
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
@@ -18,6 +18,7 @@ Dtype = Literal["float32", "bfloat16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 BatchNormStatistics = Literal["global", "tower"]
 BATCH_NORMS: tuple[BatchNormStatistics, ...] = get_args(BatchNormStatistics)
+_DECAY = 0.1  # of the learning rate, from stage to stage
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,17 @@ class Config(Architecture):
         batch_size: examples of a batch, on all devices and hosts together.
         optimizer: see `crnn_jax.training.schedules.make_optimizer`.
         learning_rate: the largest.
-        lr_schedule: ``constant``; ``step``: a tenth from one stage to the next; ``onecycle``: up for a fifth of the run, then
-            down to almost nothing (Smith and Topin 2018).
+        lr_schedule: ``constant``; ``step``: a tenth from one stage to the next; ``alternate``: after a fifth of the run a tenth
+            and a hundredth in turn, twice, each fifth going on from the weights with the least validation loss so far;
+            ``onecycle``: up for a fifth of the run, then down to almost nothing (Smith and Topin 2018).
         lr_stages: equal parts of the run, for ``step``.
+        l2: weight of the sum of the squares of all parameters but the recurrent layers', which is added to each example's loss.
         clip_norm: gradients are scaled down to this norm; None: never.
         batch_norm: ``global`` averages BatchNorm's statistics over all devices, ``tower`` lets each device use its own.
         dtype: of the activations; parameters, statistics and loss are float32.
         seed: of the parameters, the dropout and the examples.
         workers: processes that draw or read examples; None: as many as suit the machine.
+        keep_all: keep the weights of every epoch; otherwise of the best and the newest.
         validation_examples: read after each epoch.
         eval_examples: read at the end, for ``result.json``.
 
@@ -52,11 +56,13 @@ class Config(Architecture):
     learning_rate: float = 3e-3
     lr_schedule: Schedule = "onecycle"
     lr_stages: int = 2
+    l2: float = 0.0
     clip_norm: float | None = 5.0
     batch_norm: BatchNormStatistics = "global"
     dtype: Dtype = "float32"
     seed: int = 0
     workers: int | None = None
+    keep_all: bool = False
     validation_examples: int = 1000
     eval_examples: int = 2000
 
@@ -68,6 +74,8 @@ class Config(Architecture):
         check_choices(self, {"optimizer": OPTIMIZERS, "lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS})
         if not self.learning_rate > 0:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if not 0 <= self.l2 < 1:
+            raise UserError(f"l2 must be at least 0 and below 1, not {self.l2}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UserError(f"clip_norm must be above 0, not {self.clip_norm}")
         if not 0 <= self.seed < 2**32:
@@ -84,6 +92,21 @@ class Config(Architecture):
     def total_steps(self) -> int:
         """Batches of the whole run."""
         return self.epochs * self.steps_per_epoch
+
+    @property
+    def stages(self) -> list[tuple[int, float]]:
+        """Parts of the run, for ``step`` and ``alternate``: the first step of each, and its share of the learning rate."""
+        shares = [1.0]
+        if self.lr_schedule == "step":
+            shares = [_DECAY**i for i in range(self.lr_stages)]
+        elif self.lr_schedule == "alternate":
+            shares = [1.0, *[_DECAY, _DECAY**2] * 2]
+        return [(round(self.epochs * i / len(shares)) * self.steps_per_epoch, share) for i, share in enumerate(shares)]
+
+    @property
+    def restarts(self) -> frozenset[int]:
+        """Steps at which a run goes on from its best weights."""
+        return frozenset(step for step, _ in self.stages[1:]) if self.lr_schedule == "alternate" else frozenset()
 
     @property
     def worker_count(self) -> int:

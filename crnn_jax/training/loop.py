@@ -146,7 +146,7 @@ class _Run:
     ) -> None:
         self._task, self._config, self._directory, self._devices = task, config, directory, devices
         self._stop = stack.enter_context(_stop_signals())
-        self._checkpoints = Checkpoints(directory.checkpoints)
+        self._checkpoints = Checkpoints(directory.checkpoints, keep_all=config.keep_all)
         stack.callback(self._checkpoints.close)
         self._tensorboard = TensorBoard(directory.path / "tensorboard")
         stack.callback(self._tensorboard.close)
@@ -211,8 +211,21 @@ class _Run:
         )
         with progress_bar(config.total_steps, self._step, description=self._task.name) as bar:
             while not self._finished:
+                if self._step in config.restarts and not self._epoch.steps:
+                    self._restart()
                 self._train_epoch(bar)
                 self._end_epoch()
+
+    def _restart(self) -> None:
+        """Goes on from the best weights, the optimiser's memory of gradients forgotten."""
+        best = self._checkpoints.best
+        assert best is not None  # a stage has ended, with a save
+        forgotten = jax.tree.map(
+            lambda x: np.zeros_like(x) if np.issubdtype(x.dtype, np.floating) else x, steps.unreplicate(self._state.opt_state)
+        )
+        logger.info("a new stage, from the weights of step %d", self._checkpoints.step(best))
+        fresh = steps.replicate({"opt_state": forgotten, **self._checkpoints.weights(best)}, self._devices)
+        self._state = self._state.replace(**fresh)
 
     @property
     def _finished(self) -> bool:

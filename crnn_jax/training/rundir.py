@@ -14,7 +14,16 @@ from crnn_jax.training.log import logger, write_json
 
 # What may change when a run goes on: it changes neither the network nor the order of its examples.
 _CHANGEABLE = frozenset(
-    {"epochs", "learning_rate", "lr_schedule", "lr_stages", "clip_norm", "workers", "validation_examples", "eval_examples"}
+    {
+        "epochs",
+        "learning_rate",
+        "lr_schedule",
+        "lr_stages",
+        "clip_norm",
+        "workers",
+        "validation_examples",
+        "eval_examples",
+    }
 )
 
 

@@ -10,7 +10,6 @@ from optax.contrib import MuonDimensionNumbers, muon
 
 from crnn_jax.training.config import Config
 
-_DECAY = 0.1  # of ``step``, from stage to stage
 _WARM_UP = 0.2  # share of ``onecycle`` in which the rate rises
 _START, _END = 25.0, 1e4  # ``onecycle`` starts at the top divided by the first and ends at that divided by the second
 _EPSILON = 1e-7  # Adam's, as in Keras
@@ -22,10 +21,9 @@ def make_schedule(config: Config) -> optax.Schedule:
     match config.lr_schedule:
         case "constant":
             return optax.constant_schedule(config.learning_rate)
-        case "step":
-            stage = config.epochs / config.lr_stages
-            boundaries = {round(stage * i) * config.steps_per_epoch: _DECAY for i in range(1, config.lr_stages)}
-            return optax.piecewise_constant_schedule(config.learning_rate, boundaries)
+        case "step" | "alternate":
+            rates = [optax.constant_schedule(config.learning_rate * share) for _, share in config.stages]
+            return optax.join_schedules(rates, [step for step, _ in config.stages[1:]])
         case "onecycle":
             return optax.cosine_onecycle_schedule(max(2, config.total_steps), config.learning_rate, _WARM_UP, _START, _END)
 
@@ -43,7 +41,14 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
     else:
         optimizer = muon(schedule, consistent_rms=_MUON_RMS, muon_weight_dimension_numbers=_matrices)
     clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
-    return optax.chain(clip, optimizer)
+    # The gradient of the squares; before Adam, as in Keras, and not beside it as in AdamW.
+    penalty = optax.add_decayed_weights(2 * config.l2, _penalised) if config.l2 else optax.identity()
+    return optax.chain(clip, penalty, optimizer)
+
+
+def _penalised(params: Any) -> Any:
+    """Everything but recurrent layers."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: not path[0].key.startswith("Bidirectional"), params)
 
 
 def _matrices(params: Any) -> Any:

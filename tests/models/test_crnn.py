@@ -11,6 +11,7 @@ from crnn_jax.training.state import parameter_count
 
 DOCUMENT = Architecture(backbone="vgg222", dropout=0.2, drop_columns=2)
 LIGHT = Architecture(backbone="light")
+OTHERS = [Architecture(backbone=name) for name in ("vgg346", "resnet", "densenet")]
 
 
 def build(architecture, height=80, width=170, classes=37):
@@ -38,7 +39,7 @@ def test_document_s_network_has_its_size_and_columns():
     assert lengths.tolist() == [15]
 
 
-@pytest.mark.parametrize("architecture", [DOCUMENT, LIGHT])
+@pytest.mark.parametrize("architecture", [DOCUMENT, LIGHT, *OTHERS])
 @pytest.mark.parametrize("width", [60, 100, 163, 170, 177, 200])
 def test_geometry_agrees_with_the_arrays(architecture, width):
     model = CRNN(architecture, 37)
@@ -101,3 +102,34 @@ def test_dropout_is_each_example_s_own_and_keeps_the_mean():
 def test_bad_architectures(fields):
     with pytest.raises(UserError, match=next(iter(fields))):
         Architecture(**fields)
+
+
+def test_level_2_s_network_has_its_columns():
+    architecture = Architecture(backbone="vgg346", drop_columns=2)
+    assert geometry(architecture).columns(900) == 112
+    model = CRNN(architecture, 45)
+    images, widths = jax.ShapeDtypeStruct((1, 81, 900, 3), jnp.uint8), jax.ShapeDtypeStruct((1,), jnp.int32)
+    (logits, _), variables = jax.eval_shape(model.init_with_output, jax.random.key(0), images, widths)
+    assert logits.shape == (1, 110, 45)
+    depths = [(3, 32), *[(32, 32)] * 2, (32, 64), *[(64, 64)] * 3, (64, 128), *[(128, 128)] * 5]
+    convolutions = sum(9 * i * o + 2 * o for i, o in depths)
+    dense, gru = 10 * 128 * 128 + 2 * 128, 128 * 384 * 2 + 384 + 128
+    assert parameter_count(variables["params"]) == convolutions + dense + 4 * gru + 256 * 45 + 45 == 1_532_493
+
+
+@pytest.mark.parametrize("architecture", [LIGHT, *OTHERS, Architecture(backbone="light", rnn="lstm")])
+def test_a_reading_does_not_depend_on_the_width_of_the_batch(architecture):
+    model = CRNN(architecture, 20, masked=True)
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (1, 32, 64, 3), np.uint8)
+    variables = jax.jit(model.init)(jax.random.key(0), picture, jnp.array([64]))
+    # Fresh offsets are zero, as is what lies past the width then.
+    variables["params"] = jax.tree.map(lambda x: x + 0.2 if x.ndim == 1 else x, variables["params"])
+    run = jax.jit(model.apply)
+    alone, length = run(variables, picture, jnp.array([64]))
+    wide = np.concatenate([picture, rng.integers(0, 256, (1, 32, 56, 3), np.uint8)], axis=2)
+    padded, same = run(variables, wide, jnp.array([64]))
+    assert length.tolist() == same.tolist() == [8]
+    np.testing.assert_allclose(padded[:, :8], alone, atol=2e-4)
+    unmasked, _ = jax.jit(CRNN(architecture, 20).apply)(variables, wide, jnp.array([64]))
+    assert np.abs(unmasked[:, :8] - alone).max() > 1e-3

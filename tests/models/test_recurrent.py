@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax.models.recurrent import BidirectionalGRU
+from crnn_jax.models.recurrent import BidirectionalGRU, BidirectionalLSTM
 
 B, T, D, H = 3, 6, 5, 4
 
@@ -25,6 +25,20 @@ def flax_params(params, direction):
     return {"cell": gates}
 
 
+def flax_lstm_params(params, direction):
+    """The parameters of one direction as `flax.linen.LSTMCell` names them."""
+    gates = {}
+    for i, gate in enumerate("ifgo"):
+        part = slice(i * H, (i + 1) * H)
+        # Ours come in the order input, forget, new, output; flax adds its bias on the side of the state.
+        gates[f"i{gate}"] = {"kernel": params["input_kernel"][direction][:, part]}
+        gates[f"h{gate}"] = {
+            "kernel": params["recurrent_kernel"][direction][:, part],
+            "bias": params["input_bias"][direction][part],
+        }
+    return {"cell": gates}
+
+
 def with_biases(variables):
     """Fresh biases are zero and would hide a misplaced one."""
     keys = iter(jax.random.split(jax.random.key(9), 9))
@@ -37,17 +51,20 @@ def columns():
 
 
 @pytest.mark.parametrize("merge", ["sum", "concat"])
-def test_equals_flax_s_cell_run_both_ways(columns, merge):
-    layer = BidirectionalGRU(H, merge=merge)
+@pytest.mark.parametrize("ours_and_flax_s", [(BidirectionalGRU, nn.GRUCell), (BidirectionalLSTM, nn.LSTMCell)])
+def test_equals_flax_s_cell_run_both_ways(columns, merge, ours_and_flax_s):
+    module, flax_s = ours_and_flax_s
+    named = flax_params if module is BidirectionalGRU else flax_lstm_params
+    layer = module(H, merge=merge)
     lengths = jnp.array([6, 4, 1])
     variables = with_biases(layer.init(jax.random.key(0), columns, lengths))
     ours = layer.apply(variables, columns, lengths)
 
-    cell = nn.RNN(nn.GRUCell(H))
+    cell = nn.RNN(flax_s(H))
     for b, length in enumerate(lengths.tolist()):
         x = columns[b : b + 1, :length]
-        forward = cell.apply({"params": flax_params(variables["params"], 0)}, x)[0]
-        backward = cell.apply({"params": flax_params(variables["params"], 1)}, x[:, ::-1])[0, ::-1]
+        forward = cell.apply({"params": named(variables["params"], 0)}, x)[0]
+        backward = cell.apply({"params": named(variables["params"], 1)}, x[:, ::-1])[0, ::-1]
         expected = forward + backward if merge == "sum" else jnp.concatenate([forward, backward], axis=-1)
         np.testing.assert_allclose(ours[b, :length], expected, atol=1e-6)
         assert not np.any(ours[b, length:])
@@ -71,8 +88,8 @@ def test_gradient_equals_flax_s(columns):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), mine, expected)
 
 
-def test_what_lies_past_the_length_is_never_seen(columns):
-    layer = BidirectionalGRU(H)
+@pytest.mark.parametrize("layer", [BidirectionalGRU(H), BidirectionalLSTM(H)])
+def test_what_lies_past_the_length_is_never_seen(columns, layer):
     lengths = jnp.array([6, 4, 0])
     variables = layer.init(jax.random.key(0), columns, lengths)
     changed = columns.at[1, 4:].set(99.0).at[2].set(-99.0)

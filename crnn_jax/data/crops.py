@@ -1,0 +1,106 @@
+"""The lines of located pictures as files: a strip for each picture, and each line alone."""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from crnn_jax.data.folder import Labelled
+from crnn_jax.data.images import UnreadableImage, read_image
+from crnn_jax.errors import UserError
+from crnn_jax.locate import join, lines, locate
+
+CROPS = "crops"  # folder of the lines, N_0.png ... for N.png, from top to bottom
+_GREEN = (0, 160, 0)
+
+
+def save_stages(path: Path, out: Path) -> int:
+    """Locates one picture and saves how: the stages, the boxes drawn on the picture, the lines and the joined strip.
+
+    Returns:
+        How many lines there are.
+
+    Raises:
+        UnreadableImage: the picture can't be read, or doesn't hold a formula; the stages are saved all the same.
+        UserError: the folder can't be written.
+    """
+    image = read_image(path)
+    located = locate(image)
+    drawn = image.copy()
+    for box in located.boxes:
+        cv2.rectangle(drawn, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), _GREEN, 2)
+    pictures = {f"{i + 1}-{name}": stage for i, (name, stage) in enumerate(located.stages.items())} | {"boxes": drawn}
+    try:
+        crops = lines(image, located.boxes)
+    finally:
+        _save(pictures, out)
+    _save({f"line-{i + 1}": crop for i, crop in enumerate(crops)} | {"strip": join(crops)}, out)
+    return len(crops)
+
+
+def save_crops(path: Path, name: str, out: Path) -> None:
+    """Saves the strip of a picture as ``NAME.png``, and its lines in `CROPS`.
+
+    Raises:
+        UnreadableImage: the picture can't be read, or doesn't hold a formula.
+        UserError: the folder can't be written.
+    """
+    image = read_image(path)
+    try:
+        crops = lines(image, locate(image).boxes)
+    except UnreadableImage as error:
+        raise type(error)(f"{path}: {error}") from None
+    _save({f"{CROPS}/{name}_{i}": crop for i, crop in enumerate(crops)} | {name: join(crops)}, out)
+
+
+def save_all_crops(
+    paths: Sequence[Path], out: Path, workers: int, after_each: Callable[[], object] = lambda: None
+) -> dict[Path, str]:
+    """`save_crops` for many pictures, in several processes.
+
+    Args:
+        paths: of pictures, with different names.
+        out: folder.
+        workers: processes.
+        after_each: called after each picture.
+
+    Returns:
+        What is wrong with those that have no strip.
+    """
+    problems: dict[Path, str] = {}
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        jobs = {pool.submit(save_crops, path, path.stem, out): path for path in paths}
+        for job in as_completed(jobs):
+            error = job.exception()
+            if isinstance(error, UnreadableImage):
+                problems[jobs[job]] = str(error)
+            elif error is not None:
+                pool.shutdown(cancel_futures=True)
+                raise error
+            after_each()
+    return {path: problems[path] for path in paths if path in problems}
+
+
+def save_labels(labels: Sequence[Labelled], out: Path) -> None:
+    """Writes ``labels.tsv`` for the strips of labelled pictures."""
+    with (out / "labels.tsv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\", lineterminator="\n")
+        table.writerow(("file", "text", "value"))
+        table.writerows((f"{label.path.stem}.png", label.text, label.value or "") for label in labels)
+
+
+def _save(pictures: dict[str, np.ndarray], out: Path) -> None:
+    for name, picture in pictures.items():
+        path = out / f"{name}.png"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+        except OSError as error:
+            raise UserError(f"{path}: can't be written ({error.strerror or error})") from None
