@@ -15,7 +15,8 @@ from crnn_jax.alphabet import Alphabet
 from crnn_jax.data import drawn
 from crnn_jax.data.contrast import Equalize
 from crnn_jax.data.examples import Example, Preparation, Source
-from crnn_jax.data.folder import FolderSource, Requirements, label_problems, parse_labels, refuse
+from crnn_jax.data.folder import FolderSource, Labelled, Requirements, label_problems, parse_labels, refuse
+from crnn_jax.data.recombine import RecombinedSource
 from crnn_jax.drawing import level1 as level1_drawing
 from crnn_jax.drawing import level2 as level2_drawing
 from crnn_jax.drawing.random import Split
@@ -76,6 +77,18 @@ def from_folder(task: Task, folder: str | Path, bad_examples: BadExamples = "ref
     Raises:
         UserError: the folder can't be read, holds bad examples, or too few for three splits.
     """
+    rows, data = _good_rows(task, folder, bad_examples)
+    sources = {split: FolderSource.of(rows, split) for split in ("train", "validation", "test")}
+    if not all(map(len, sources.values())):
+        raise UserError(
+            f"{folder}: {len(rows)} pictures are too few: one in twenty is for the test and one for validation, by their names,"
+            " and there must be one of each"
+        )
+    return replace(task, source=_FolderSplits(sources), judge=f"{folder}, kept out of training", data=data, exhibit=None)
+
+
+def _good_rows(task: Task, folder: str | Path, bad_examples: BadExamples) -> tuple[list[Labelled], dict[str, Any]]:
+    """The labels of a folder that suit a task, and what tells this data from other."""
     labels = parse_labels(folder)
     bad = [problem for problem in label_problems(labels, task.requirements) if not problem.harmless]
     if bad_examples == "refuse" or not labels.rows:
@@ -84,12 +97,6 @@ def from_folder(task: Task, folder: str | Path, bad_examples: BadExamples = "ref
         logger.warning("%d problems in %s; what they are about is left out. The first: %s", len(bad), labels.file, bad[0])
     left_out = {problem.label for problem in bad}
     rows = [row for row in labels.rows if row not in left_out]
-    sources = {split: FolderSource.of(rows, split) for split in ("train", "validation", "test")}
-    if not all(map(len, sources.values())):
-        raise UserError(
-            f"{folder}: {len(rows)} pictures are too few: one in twenty is for the test and one for validation, by their names,"
-            " and there must be one of each"
-        )
     digest = hashlib.sha256(repr([(row.path.name, row.text) for row in rows]).encode()).hexdigest()[:16]
     data = {
         "folder": str(Path(folder).resolve()),
@@ -97,15 +104,45 @@ def from_folder(task: Task, folder: str | Path, bad_examples: BadExamples = "ref
         "skipped": len(labels.rows) - len(rows),
         "digest": digest,
     }
+    return rows, data
+
+
+def recombined(task: Task, folder: str | Path, train: int, validation: int, bad_examples: BadExamples = "refuse") -> Task:
+    """The same task with the lines of a folder's first pictures put together anew (`crnn_jax.data.recombine`).
+
+    Args:
+        task: level 2.
+        folder: that ``crnn-jax locate`` made of labelled pictures.
+        train: how many pictures, of the first, give their lines.
+        validation: how many of the next are validated on, as they are; the rest is the test, or these where nothing is left.
+        bad_examples: as of `from_folder`.
+
+    Raises:
+        UserError: as of `from_folder`, or lines of a picture are missing.
+    """
+    rows, data = _good_rows(task, folder, bad_examples)
+    if len(rows) < train + validation:
+        raise UserError(
+            f"{folder}: {len(rows)} pictures are fewer than {train} for training and {validation} for validation: name other"
+            " numbers"
+        )
+    kept = rows[train : train + validation]
+    sources: dict[str, Source] = {
+        "train": RecombinedSource.of(rows[:train], 0),
+        "validation": FolderSource.all_of(kept),
+        "test": FolderSource.all_of(rows[train + validation :] or kept),
+    }
+    data |= {"recombined": [train, validation]}
     return replace(task, source=_FolderSplits(sources), judge=f"{folder}, kept out of training", data=data, exhibit=None)
 
 
 @dataclass(frozen=True)
 class _FolderSplits:
-    sources: Mapping[str, FolderSource]
+    sources: Mapping[str, Source]
 
-    def __call__(self, split: Split, seed: int) -> FolderSource:
-        return self.sources[split]
+    def __call__(self, split: Split, seed: int) -> Source:
+        source = self.sources[split]
+        return replace(source, seed=seed) if isinstance(source, RecombinedSource) else source
 
 
 def captcha(emphasis: float = 0.0) -> Task:
@@ -139,7 +176,7 @@ LEVEL1_STYLES = {
 }
 
 
-def level1(variant: str = "competition", *, equalize: Equalize = "faint", faint: float = 0.0) -> Task:
+def level1(variant: str = "competition", *, equalize: Equalize = "faint", faint: float = 0.0, emphasis: float = 0.0) -> Task:
     """Arithmetic such as ``(3-7)+5`` at 180x60.
 
     Args:
@@ -147,6 +184,7 @@ def level1(variant: str = "competition", *, equalize: Equalize = "faint", faint:
             the source document's author drew for training; ``faint``: texts that can hardly be told from the background.
         equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
+        emphasis: share of the training pictures in the faces that are misread most often, besides those that come by chance.
 
     Raises:
         UserError: there is no such variant.
@@ -158,10 +196,10 @@ def level1(variant: str = "competition", *, equalize: Equalize = "faint", faint:
         alphabet=grammar.alphabet,
         preparation=Preparation(level1_drawing.HEIGHT, level1_drawing.WIDTH, equalize=equalize),
         max_length=grammar.MAX_LENGTH,
-        source=functools.partial(drawn.Level1Source, style=LEVEL1_STYLES[variant], faint=faint),
+        source=functools.partial(drawn.Level1Source, style=LEVEL1_STYLES[variant], faint=faint, emphasis=emphasis),
         judge="our own drawing",
         grammar=grammar,
-        data={"variant": variant, "faint": faint},
+        data={"variant": variant, "faint": faint, "emphasis": emphasis},
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from absl import app, flags
 
@@ -14,7 +14,7 @@ import crnn_jax
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu
 from crnn_jax.models.config import BACKBONES, RECURRENCES
-from crnn_jax.tasks import BAD_EXAMPLES, Task, from_folder
+from crnn_jax.tasks import BAD_EXAMPLES, BadExamples, Task, from_folder
 from crnn_jax.training.config import BATCH_NORMS, DTYPES, OPTIMIZERS, SCHEDULES, Config
 from crnn_jax.training.log import log_to_stderr, logger
 
@@ -66,28 +66,46 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to learn, and how."""
+    """What to learn, and how.
+
+    Attributes:
+        task: what.
+        config: how.
+        schedule_epochs: as many epochs as suit another schedule than the config's, where --epochs doesn't say.
+    """
 
     task: Task
     config: Config
+    schedule_epochs: Mapping[str, int] = field(default_factory=dict)
 
 
-def main(recipes: Mapping[str, Recipe]) -> None:
-    """Parses the flags, trains, and exits: 0, 1 with one line for what the user can mend, or 130 when interrupted."""
-    app.run(lambda argv: sys.exit(_run(recipes[_RECIPE.value], argv)))
+# From a task, --data_dir and --bad_examples to the task with these pictures.
+FromFolder = Callable[[Task, str, BadExamples], Task]
 
 
-def _run(recipe: Recipe, argv: list[str]) -> int:
+def main(recipes: Mapping[str, Recipe], from_folder: FromFolder = from_folder) -> None:
+    """Parses the flags, trains, and exits: 0, 1 with one line for what the user can mend, or 130 when interrupted.
+
+    Args:
+        recipes: by name.
+        from_folder: what becomes of --data_dir.
+    """
+    app.run(lambda argv: sys.exit(_run(recipes[_RECIPE.value], from_folder, argv)))
+
+
+def _run(recipe: Recipe, from_folder: FromFolder, argv: list[str]) -> int:
     log_to_stderr()
     folder = f"-{Path(_DATA_DIR.value).resolve().name}" if _DATA_DIR.value else ""
     workdir = _WORKDIR.value or f"runs/{recipe.task.name}-{_RECIPE.value}{folder}"
     try:
         if argv[1:]:
             raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
-        config = replace(recipe.config, **{n: f.value for n, f in _OVERRIDES.items() if f.value is not None})
+        overrides = {name: flag.value for name, flag in _OVERRIDES.items() if flag.value is not None}
+        epochs = recipe.schedule_epochs.get(overrides.get("lr_schedule", ""), recipe.config.epochs)
+        config = replace(recipe.config, **{"epochs": epochs, **overrides})
         task = recipe.task
         if _DATA_DIR.value:
-            task = from_folder(task, _DATA_DIR.value, _BAD_EXAMPLES.value)  # type: ignore[arg-type]
+            task = from_folder(task, _DATA_DIR.value, cast(BadExamples, _BAD_EXAMPLES.value))
         prepare_cpu()  # before `_hint` asks jax where it runs
         _hint(config)
         crnn_jax.train(task, config, workdir, resume=_RESUME.value == "auto")

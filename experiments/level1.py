@@ -46,7 +46,7 @@ RECIPES = {
         ),
     ),
     "quick": Recipe(
-        tasks.level1(faint=0.03),
+        tasks.level1(faint=0.02, emphasis=0.25),
         Config(
             backbone="light",
             epochs=10,

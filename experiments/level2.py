@@ -1,6 +1,17 @@
 """Formulas of two or three lines, found on a noisy canvas of up to 4000x1000, read and computed.
 
-python -m experiments.level2 --recipe=quick
+    python -m experiments.level2 --recipe=quick
+
+``quick`` trains the `light` network on 128,000 strips that we draw. From the competition's own pictures (``0.png ...`` and
+``labels.txt``), whose lines are best found once and for all, and perhaps put together anew:
+
+    crnn-jax locate image_contest_level_2 --out strips
+    python -m experiments.level2 --recipe=quick --data_dir=strips
+    python -m experiments.level2 --lr_schedule=step --data_dir=strips --recombine
+
+``document``, the default, is the source document's recipe, which reads 99.77% there; it is meant for a GPU. Its other schedule:
+
+    python -m experiments.level2 --lr_schedule=alternate
 """
 
 from __future__ import annotations
@@ -8,11 +19,39 @@ from __future__ import annotations
 from absl import flags
 
 from crnn_jax import tasks
+from crnn_jax.tasks import BadExamples, Task
 from crnn_jax.training.config import Config
 from experiments import common
 from experiments.common import Recipe
 
+_RECOMBINE = flags.DEFINE_bool("recombine", False, "put the lines of --data_dir, which crnn-jax locate made, together anew")
+_TRAIN = flags.DEFINE_integer("recombine_train", 89_600, "pictures that give their lines, the first ones", lower_bound=1)
+_VALIDATION = flags.DEFINE_integer("recombine_validation", 10_240, "pictures to validate on, the next ones", lower_bound=1)
+
 RECIPES = {
+    # 50 epochs at each of 1e-3, 1e-4 and 1e-5. The document names 350 * 256 examples an epoch.
+    "document": Recipe(
+        tasks.level2(),
+        Config(
+            backbone="vgg346",
+            rnn_initialization="glorot_uniform",
+            momentum=0.99,
+            epsilon=1e-3,
+            drop_columns=2,
+            epochs=150,
+            steps_per_epoch=350,
+            batch_size=256,
+            learning_rate=1e-3,
+            lr_schedule="step",
+            lr_stages=3,
+            l2=1e-5,
+            clip_norm=None,
+            keep_all=True,
+            validation_examples=10_240,
+            eval_examples=10_000,
+        ),
+        schedule_epochs={"alternate": 100},
+    ),
     "quick": Recipe(
         tasks.level2(variety=0.25, faint=0.01),
         Config(
@@ -30,6 +69,12 @@ RECIPES = {
 }
 
 
+def _from_folder(task: Task, folder: str, bad_examples: BadExamples) -> Task:
+    if not _RECOMBINE.value:
+        return tasks.from_folder(task, folder, bad_examples)
+    return tasks.recombined(task, folder, _TRAIN.value, _VALIDATION.value, bad_examples)
+
+
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)  # --help lists them
-    common.main(RECIPES)
+    common.main(RECIPES, _from_folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -96,12 +96,14 @@ class Level1Source:
         seed: likewise.
         style: of the pictures.
         faint: share of the training pictures whose text is nearly as bright as the background, besides those of chance.
+        emphasis: share of the training pictures in the faces that are misread most often, besides those of chance.
     """
 
     split: Split
     seed: int
     style: level1.Style
     faint: float = 0.0
+    emphasis: float = 0.0
 
     def __len__(self) -> int:
         return ENDLESS
@@ -110,7 +112,9 @@ class Level1Source:
         draws = Draws(self.seed, self.split, index)
         text = Level1().sample(draws)
         ink = _choose_ink(draws, self.split, self.style.darkest, self.faint)
-        image = level1.draw(text, ink, self.style, draws)
+        hard = self.split == "train" and draws.uniform() < self.emphasis
+        style = replace(self.style, fonts=level1.HARD_FONTS) if hard else self.style
+        image = level1.draw(text, ink, style, draws)
         return Example(image, text if ink.visible else "")
 
 

@@ -173,7 +173,12 @@ class FolderSource:
     @classmethod
     def of(cls, labels: Iterable[Labelled], split: Split) -> FolderSource:
         """Of some labels, those of a split."""
-        return cls(tuple((str(row.path), row.text) for row in labels if split_of(row.path.name) == split))
+        return cls.all_of(row for row in labels if split_of(row.path.name) == split)
+
+    @classmethod
+    def all_of(cls, labels: Iterable[Labelled]) -> FolderSource:
+        """Of some labels, all."""
+        return cls(tuple((str(row.path), row.text) for row in labels))
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -10,7 +10,7 @@ from crnn_jax.errors import UserError
 
 Backbone = Literal["vgg222", "vgg346", "light", "resnet", "densenet"]
 Recurrence = Literal["gru", "lstm", "none"]
-Initialization = Literal["he_uniform", "he_normal", "lecun_normal"]
+Initialization = Literal["he_uniform", "he_normal", "lecun_normal", "glorot_uniform"]
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
 RECURRENCES: tuple[Recurrence, ...] = get_args(Recurrence)
 INITIALIZATIONS: tuple[Initialization, ...] = get_args(Initialization)

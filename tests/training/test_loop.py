@@ -19,7 +19,7 @@ from crnn_jax import Config, UserError
 from crnn_jax.data.folder import split_of
 from crnn_jax.errors import Interrupted
 from crnn_jax.tasks import from_folder
-from crnn_jax.training import loop
+from crnn_jax.training import loop, steps
 from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.loop import train
 
@@ -179,6 +179,42 @@ def test_best_and_newest_are_kept_and_the_best_is_loaded(tmp_path):
     assert {Checkpoints.step(int(p.name)) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()} == {best, 16}
     assert report.step == best
     assert crnn_jax.load(tmp_path).description["metrics"]["val_loss"] == losses[best]
+
+
+def test_weights_of_every_epoch_are_kept_if_asked(tmp_path):
+    run(tmp_path, config=dataclasses.replace(TINY, epochs=4, steps_per_epoch=1, keep_all=True))
+    readers = [crnn_jax.load(tmp_path, step=step) for step in (1, 2, 3, 4)]
+    assert len({float(np.sum(reader.description["metrics"]["val_loss"])) for reader in readers}) == 4
+    with pytest.raises(UserError, match="no validated checkpoint of step 9 was kept; there are those of steps 1, 2, 3, 4"):
+        crnn_jax.load(tmp_path, step=9)
+
+
+def test_alternate_goes_on_from_the_best_weights_and_resumes_at_a_restart(tmp_path, monkeypatch):
+    # The first stage's rate is far too high, so that its second epoch is worse than its first.
+    config = dataclasses.replace(
+        TINY, epochs=10, steps_per_epoch=2, learning_rate=0.3, lr_schedule="alternate", keep_all=True, dropout=0.0
+    )
+    restarts = []
+    restart = loop._Run._restart
+
+    def noting(self):
+        restart(self)
+        restarts.append((self._step, jax.tree.leaves(steps.unreplicate(self._state.params))[0].copy()))
+
+    monkeypatch.setattr(loop._Run, "_restart", noting)
+    run(tmp_path / "whole", config=config)
+    assert [step for step, _ in restarts] == [4, 8, 12, 16]
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+    checkpoints = Checkpoints(tmp_path / "whole" / "checkpoints", writable=False)
+    for step, first in restarts:
+        best = min((row for row in rows if row["step"] <= step), key=lambda row: row["val_loss"])
+        np.testing.assert_array_equal(first, jax.tree.leaves(checkpoints.weights(2 * best["step"] + 1)["params"])[0])
+    checkpoints.close()
+    # Killed right after a stage's last save, it restarts in the same way.
+    with pytest.raises(RuntimeError):
+        run(tmp_path / "killed", task=bars_task(partial(Failing, index=8 * 8 + 1)), config=config)
+    run(tmp_path / "killed", config=config)
+    jax.tree.map(np.testing.assert_array_equal, state_of(tmp_path / "whole"), state_of(tmp_path / "killed"))
 
 
 @pytest.mark.slow

@@ -19,6 +19,26 @@ def test_step_with_three_stages():
     assert [float(schedule(step)) for step in (499, 500, 999, 1000)] == pytest.approx([1e-3, 1e-4, 1e-4, 1e-5])
 
 
+def test_alternate_falls_to_a_tenth_and_a_hundredth_in_turn_twice():
+    config = Config(epochs=100, steps_per_epoch=10, learning_rate=1e-3, lr_schedule="alternate")
+    schedule = make_schedule(config)
+    rates = [float(schedule(step)) for step in (0, 199, 200, 400, 600, 800, 999)]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5, 1e-4, 1e-5, 1e-5])
+    assert config.restarts == {200, 400, 600, 800}
+    assert not Config(epochs=100, lr_schedule="step").restarts
+
+
+def test_l2_pulls_on_everything_but_recurrent_layers():
+    config = Config(l2=0.01, lr_schedule="constant", learning_rate=1.0, clip_norm=None, hidden=16)
+    tx = make_optimizer(config)
+    params = create_state(CRNN(config.architecture, 11), tx, jax.random.key(0), 16, 64).params
+    params = jax.tree.map(lambda p: p + 0.5, params)
+    updates, _ = tx.update(jax.tree.map(np.zeros_like, params), tx.init(params), params)
+    for name, layer in updates.items():
+        pulled = [bool(np.any(update)) for update in jax.tree.leaves(layer)]
+        assert not any(pulled) if name.startswith("Bidirectional") else all(pulled), name
+
+
 def test_onecycle_rises_for_a_fifth_and_falls():
     schedule = make_schedule(Config(epochs=10, steps_per_epoch=10, learning_rate=3e-3, lr_schedule="onecycle"))
     rates = [float(schedule(step)) for step in range(100)]
@@ -45,6 +65,7 @@ def test_constant():
         {"batch_norm": "none"},
         {"seed": -1},
         {"workers": -1},
+        {"l2": -0.1},
         {"backbone": "vgg"},
     ],
 )

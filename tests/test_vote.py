@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from crnn_jax import UserError
+from crnn_jax.vote import Ballot, vote, vote_files
+
+
+def test_the_majority_wins():
+    ballots = [Ballot("1+2", "3", 0.2), Ballot("1+7", "8", 0.99), Ballot("1+2", "3", 0.4)]
+    assert vote(ballots) == Ballot("1+2", "3", 0.4)
+
+
+def test_what_cannot_be_computed_does_not_vote():
+    ballots = [Ballot("1+", None, 0.9), Ballot("1+", None, 0.9), Ballot("1+7", "8", 0.1)]
+    assert vote(ballots).text == "1+7"
+    assert vote(ballots, computable=False).text == "1+"
+    assert vote(ballots[:2]) == Ballot("")
+
+
+def test_ties_go_to_the_higher_confidence_and_then_to_the_first():
+    assert vote([Ballot("a", "1", 0.3), Ballot("b", "2", 0.6)]).text == "b"
+    assert vote([Ballot("a", "1"), Ballot("b", "2")]).text == "a"
+
+
+def test_files_of_all_formats_vote_together(tmp_path):
+    (tmp_path / "a.txt").write_text("1+2 3\n4*5 20\n", encoding="utf-8")
+    (tmp_path / "b.tsv").write_text("0.png\t1+7\t8\t0.900000\n1.png\t4+5\t9\t0.800000\n", encoding="utf-8")
+    rows = [{"text": "1+7", "value": "8", "confidence": 0.5, "path": "0.png"}]
+    rows.append({"text": "4", "value": None, "confidence": 0.9, "path": "1.png"})
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    chosen = vote_files([tmp_path / name for name in ("a.txt", "b.tsv", "c.jsonl")])
+    assert [(ballot.text, ballot.value) for ballot in chosen] == [("1+7", "8"), ("4+5", "9")]
+
+
+def test_readings_of_a_task_without_values_all_vote(tmp_path):
+    for name, text in (("a", "AB"), ("b", "AC"), ("c", "AC")):
+        (tmp_path / name).write_text(f"{text}\n", encoding="utf-8")
+    assert vote_files([tmp_path / name for name in "abc"])[0].text == "AC"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("1+2 3\n", "has 1 lines"),
+        ("x.png\t1\t1\t0.5\n1.png\t1\t1\t0.5\n", "is about"),
+        ("0.png\t1\t1\n1.png\t1\t1\t0.5\n", "line 1: must have path"),
+        ("{}\n{}\n", "line 1: is not a reading in JSON"),
+    ],
+)
+def test_files_that_do_not_fit_together_are_refused(tmp_path, lines, message):
+    (tmp_path / "a").write_text("0.png\t1+2\t3\t0.5\n1.png\t1\t1\t0.5\n", encoding="utf-8")
+    (tmp_path / "b").write_text(lines, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        vote_files([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nothing\.txt: can't be read"):
+        vote_files([tmp_path / "nothing.txt"])
