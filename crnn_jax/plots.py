@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from crnn_jax.alphabet import Alphabet
+from crnn_jax.drawing.fonts import font_path
 from crnn_jax.metrics import Confusion
 
 if TYPE_CHECKING:
     from crnn_jax.training.evaluation import Judged
 
+# Matplotlib's own font has no Chinese characters; the next one of a list serves where the first lacks a character.
+_CHINESE = font_path("NotoSansCJKsc-Regular.otf")
+font_manager.fontManager.addfont(_CHINESE)
+_SANS, _MONOSPACE = (
+    [name, font_manager.FontProperties(fname=_CHINESE).get_name()] for name in ("DejaVu Sans", "DejaVu Sans Mono")
+)
+_WIDE = 5.0  # times as wide as high
 _RIGHT, _WRONG, _TRUTH = "#1a7f37", "#c62828", "#1f4e9c"
 
 
@@ -45,10 +55,13 @@ def curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
-def readings(samples: Sequence[Judged], path: Path, *, columns: int = 4) -> None:
+def readings(samples: Sequence[Judged], path: Path) -> None:
     """A sheet of pictures, each with its reading, green or red, the confidence, and the truth where that differs."""
+    aspect = max((sample.image.shape[1] / sample.image.shape[0] for sample in samples), default=1)
+    columns = 4 if aspect < _WIDE else 2
     rows = max(1, -(-len(samples) // columns))
-    figure = _figure(3 * columns, 1.9 * rows)
+    width = 12 / columns
+    figure = _figure(12, max(0.3 + width / max(aspect, 2.0), 1.0) * rows)
     for axes, sample in zip(
         figure.subplots(rows, columns, squeeze=False).flat, [*samples, *[None] * rows * columns], strict=False
     ):
@@ -59,7 +72,11 @@ def readings(samples: Sequence[Judged], path: Path, *, columns: int = 4) -> None
         title = f"{sample.reading or '(nothing)'}  {100 * sample.confidence:.0f}%"
         axes.imshow(sample.image)
         axes.set_title(
-            title if right else f"{title}, is {sample.text}", color=_RIGHT if right else _WRONG, fontsize=11, parse_math=False
+            title if right else f"{title}{', is ' if aspect < _WIDE else chr(10) + 'is '}{sample.text}",
+            color=_RIGHT if right else _WRONG,
+            fontsize=11,
+            family=_SANS,
+            parse_math=False,
         )
     _save(figure, path)
 
@@ -71,7 +88,7 @@ def confusions(counts: Counter[Confusion], path: Path, *, most: int = 20) -> Non
     axes = figure.subplots()
     names = [_confusion_name(*pair) for pair, _ in pairs]
     axes.barh(range(len(pairs)), [count for _, count in pairs], color=_WRONG)
-    axes.set_yticks(range(len(pairs)), names, family="monospace", parse_math=False)
+    axes.set_yticks(range(len(pairs)), names, family=_MONOSPACE, parse_math=False)
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title="characters read wrong" if pairs else "no character was read wrong", xlabel="times")
@@ -91,7 +108,7 @@ def columns(
         path: of the PNG file.
     """
     shown = np.flatnonzero(probabilities.max(axis=0) > 0.05)
-    figure = _figure(9, 4.2 + 0.25 * len(shown))
+    figure = _figure(9 if image.shape[1] < _WIDE * image.shape[0] else 18, 4.2 + 0.25 * len(shown))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1 + 0.25 * len(shown)])
     top.imshow(image, aspect="auto")
     top.set_yticks([])
@@ -100,14 +117,23 @@ def columns(
         edges, np.arange(len(shown) + 1), probabilities[:, shown].T, cmap="Blues", vmin=0, vmax=1, edgecolors="#eee"
     )
     names = ["blank" if i == alphabet.blank else alphabet.characters[i] for i in shown]
-    bottom.set_yticks(np.arange(len(shown)) + 0.5, names, family="monospace", parse_math=False)
+    bottom.set_yticks(np.arange(len(shown)) + 0.5, names, family=_MONOSPACE, parse_math=False)
     bottom.set_xlabel("pixels")
     bottom.invert_yaxis()
     best = probabilities.argmax(axis=1)
     for (first, last), i in zip(spans, best, strict=True):
         if i != alphabet.blank:
             top.axvspan(first, last, color=_TRUTH, alpha=0.12)
-            top.text((first + last) / 2, 0, alphabet.characters[i], ha="center", va="bottom", color=_TRUTH, parse_math=False)
+            top.text(
+                (first + last) / 2,
+                0,
+                alphabet.characters[i],
+                ha="center",
+                va="bottom",
+                color=_TRUTH,
+                family=_SANS,
+                parse_math=False,
+            )
     _save(figure, path)
 
 
@@ -153,4 +179,6 @@ def _figure(width: float, height: float) -> Figure:
 
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a character of none of our fonts is a box
+        figure.savefig(path, dpi=110)

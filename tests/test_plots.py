@@ -29,7 +29,7 @@ def test_sheet_grows_with_the_pictures(tmp_path, count):
     image = np.full((20, 40, 3), 200, np.uint8)
     plots.readings([Judged(image, "AB", "AB" if i else "", 0.5) for i in range(count)], tmp_path / "sheet.png")
     height = size(tmp_path / "sheet.png")[1]
-    assert height == pytest.approx(209 * max(1, -(-count // 4)), abs=2)
+    assert height == pytest.approx(198 * max(1, -(-count // 4)), abs=2)
 
 
 def test_confusions_with_and_without_mistakes(tmp_path):
