@@ -87,7 +87,7 @@ class RunDirectory:
             there = json.loads(self.config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{self.config}: can't be read ({error})") from None
-        old, new = _flatten(there), _flatten(wanted)
+        old, new = _flatten(there), _flatten(json.loads(json.dumps(wanted)))  # tuples are lists in JSON
         changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
         fixed = [key for key in changed if key.removeprefix("config.") not in _CHANGEABLE]
         if fixed:

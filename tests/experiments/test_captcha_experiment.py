@@ -37,7 +37,7 @@ def test_quick_run_in_a_worker_process(tmp_path):
 
 
 def test_document_on_a_cpu_says_what_it_means_to(tmp_path):
-    result = run(f"--workdir={tmp_path}", "--workers=0", *SMALL)
+    result = run(f"--workdir={tmp_path}", "--workers=0", "--rnn=none", *SMALL)
     assert result.returncode == 0, result.stderr
     assert "--recipe=quick takes minutes" in result.stderr
     assert json.loads((tmp_path / "config.json").read_text())["config"]["backbone"] == "vgg222"

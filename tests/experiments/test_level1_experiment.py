@@ -10,7 +10,15 @@ from crnn_jax.training.schedules import make_schedule
 from experiments.level1 import RECIPES
 
 ROOT = Path(__file__).parent.parent.parent
-SMALL = ["--epochs=1", "--steps_per_epoch=2", "--batch_size=4", "--validation_examples=4", "--eval_examples=4", "--workers=0"]
+SMALL = [
+    "--epochs=1",
+    "--steps_per_epoch=2",
+    "--batch_size=4",
+    "--validation_examples=4",
+    "--eval_examples=4",
+    "--workers=0",
+    "--rnn=none",
+]
 
 
 def run(*arguments):
