@@ -8,4 +8,5 @@ install test
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
 "$venv/bin/mypy"
-exec "$venv/bin/python" -m pytest -n 2 "$@"
+# What a file's tests share is made once, in one of the two processes.
+exec "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"

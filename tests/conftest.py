@@ -8,7 +8,9 @@ import pytest
 # Four virtual devices, so that what pmap spreads is really spread; strict where silence would hide a mistake.
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Most of the suite's time is compilation of the same few programs: each is compiled once, for all tests and processes.
+# Most of the suite's time is compilation of the same few programs: each is compiled once, for all tests and processes, and
+# without optimisation, which costs more than it gains in a few steps.
+jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".pytest_cache" / "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -45,5 +47,7 @@ def trained(tmp_path_factory):
         rnn="none", hidden=32, epochs=2, steps_per_epoch=70, batch_size=32, workers=0, validation_examples=50, eval_examples=50
     )
     workdir = tmp_path_factory.mktemp("trained")
+    jax.config.update("jax_disable_most_optimizations", False)  # here there are enough steps
     assert train(bars_task(), config, workdir, devices=jax.devices()[:1]).exact_match > 0.9
+    jax.config.update("jax_disable_most_optimizations", True)
     return workdir

@@ -11,6 +11,7 @@ from crnn_jax.data.images import read_image
 from crnn_jax.grammar import Level1
 from crnn_jax.tasks import by_name
 
+
 COUNT = 5
 
 
