@@ -11,7 +11,6 @@ from crnn_jax.data.images import read_image
 from crnn_jax.grammar import Level1
 from crnn_jax.tasks import by_name
 
-
 COUNT = 5
 
 
