@@ -11,30 +11,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from crnn_jax.box import Box
 from crnn_jax.data.images import UnreadableImage
 
 LINES = (2, 3)  # how many a picture may have
 GAP = 2  # pixels between joined lines
 STRIP_HEIGHT = 110  # a picture up to this height is a strip already: whole ones are higher, and lines of them lower
-
-
-class Box(NamedTuple):
-    """A rectangle of pixels: from (x0, y0) to (x1, y1), the last ones excluded."""
-
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-
-    def grown(self, margin: int, height: int, width: int) -> Box:
-        """With a margin on each side, inside a picture."""
-        return Box(
-            max(0, self.x0 - margin), max(0, self.y0 - margin), min(width, self.x1 + margin), min(height, self.y1 + margin)
-        )
-
-    def cut(self, image: np.ndarray) -> np.ndarray:
-        """What it shows of a picture."""
-        return image[self.y0 : self.y1, self.x0 : self.x1]
 
 
 class Located(NamedTuple):

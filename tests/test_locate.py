@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from crnn_jax import locate
+from crnn_jax.box import Box
 from crnn_jax.drawing import level2, line
 from crnn_jax.drawing.random import Draws
 from crnn_jax.grammar import Level2
@@ -19,16 +20,12 @@ def canvas(index, style=level2.COMPETITION, darkest=False):
     return level2.draw(text, ink, style, draws)
 
 
-def holds(box, ink):
-    return box.x0 <= ink.x0 and box.y0 <= ink.y0 and box.x1 >= ink.x1 and box.y1 >= ink.y1
-
-
 def test_all_lines_are_found_and_no_ink_is_lost():
     for i in range(25):
         image, boxes = canvas(i)
         found = locate.locate(image).boxes
         assert len(found) == len(boxes), i
-        assert all(map(holds, found, boxes)), i
+        assert all(map(Box.holds, found, boxes)), i
         assert all(box.y1 - box.y0 < 120 for box in found)
 
 
@@ -42,7 +39,7 @@ def test_faint_text_is_found_more_often_than_by_the_documents_steps():
     for i in range(12):
         image, boxes = canvas(i, level2.FAINT, darkest=True)
         for found, score in ((locate.locate(image).boxes, "ours"), (locate.locate_document(image).boxes, "theirs")):
-            good = len(found) == len(boxes) and all(map(holds, found, boxes))
+            good = len(found) == len(boxes) and all(map(Box.holds, found, boxes))
             ours, theirs = ours + (good and score == "ours"), theirs + (good and score == "theirs")
     assert ours >= 8
     assert ours > theirs

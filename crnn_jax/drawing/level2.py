@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from crnn_jax.box import Box
 from crnn_jax.drawing.line import Distortion, Ink, character, draw_dots_of_all_colours, empty, side_by_side, smooth
 from crnn_jax.drawing.random import RandomNumbers
 
@@ -68,15 +69,6 @@ class Style:
 COMPETITION = Style()
 VARIED = Style(fonts=FACES, weights=(0.0, 0.5, 1.0))
 FAINT = Style(darkest=True)
-
-
-class Box(NamedTuple):
-    """A rectangle of pixels: from (x0, y0) to (x1, y1), the last ones excluded."""
-
-    x0: int
-    y0: int
-    x1: int
-    y1: int
 
 
 class Canvas(NamedTuple):

@@ -1,0 +1,49 @@
+"""The recipes of level 2, and what the experiment says to a folder that doesn't fit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crnn_jax.cli import main
+from crnn_jax.training.schedules import make_schedule
+from experiments.level2 import RECIPES
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_document_recipe_is_the_document_s():
+    recipe = RECIPES["document"]
+    config = recipe.config
+    assert (config.backbone, config.rnn, config.hidden, config.dropout) == ("vgg346", "gru", 128, 0)
+    assert (config.initialization, config.l2, config.drop_columns) == ("he_uniform", 1e-5, 2)
+    assert config.steps_per_epoch * config.batch_size == 89_600
+    assert config.validation_examples == 10_240
+    assert config.keep_all
+    schedule = make_schedule(config)
+    rates = [float(schedule(350 * epoch)) for epoch in (0, 49, 50, 99, 100, 149)]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
+    assert recipe.schedule_epochs == {"alternate": 100}  # of which the first 20 are at 1e-3
+
+
+def test_quick_validates_on_whole_canvases():
+    task = RECIPES["quick"].task
+    assert task.source("train", 0)[0].image.shape[0] <= 110
+    assert task.source("validation", 0)[0].image.shape[0] >= 400
+
+
+def test_recombining_too_few_pictures_is_one_line(tmp_path):
+    assert main(["generate", "level2", "--count", "2", "--out", str(tmp_path / "pictures")]) == 0
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.level2",
+        "--recipe=quick",
+        "--recombine",
+        f"--data_dir={tmp_path / 'pictures'}",
+    ]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 1
+    assert "2 pictures are fewer than 89600 for training" in result.stderr
+    assert "Traceback" not in result.stderr
