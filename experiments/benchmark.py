@@ -37,7 +37,7 @@ class Row:
         name: what was measured.
         ours: our figure.
         peer: the other's.
-        ratio: of the larger is better; of times, the peer's over ours.
+        ratio: ours over the peer's, for times the peer's over ours: above 1, ours is better.
         unit: of both.
     """
 

@@ -150,6 +150,7 @@ def draw_crops(text: str, ink: Ink, style: Style, draws: RandomNumbers) -> list[
         )
         crop = _cut(strip, window, ink, draws)
         _draw_dots(crop, draws)
+        # Each line has an arc of its own chance: what one crop shows is as likely as on a canvas.
         left, top = place.x + window.x0, place.y + number * place.line + window.y0
         _draw_arc(crop, place.width, place.height, left, top, arc, draws)
         crops.append(crop)

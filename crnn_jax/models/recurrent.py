@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar, Literal
 
 import flax.linen as nn
@@ -34,10 +35,11 @@ class Bidirectional(nn.Module):
     GATES: ClassVar[int]
     RECURRENT_BIASES: ClassVar[int] = 0  # vectors of H, added to what the state is multiplied with
 
+    @abstractmethod
     def start(self, batch: int, dtype: jnp.dtype) -> State:
         """The state before the first column, of arrays (B, H); the first of them is the output."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, state: State, x: jax.Array, from_state: jax.Array, bias: jax.Array) -> State:
         """One column.
 
@@ -47,7 +49,6 @@ class Bidirectional(nn.Module):
             from_state: (B, GATES H), the product of the output with the recurrent kernel.
             bias: (1, RECURRENT_BIASES H).
         """
-        raise NotImplementedError
 
     @nn.compact
     def __call__(self, columns: jax.Array, lengths: jax.Array) -> jax.Array:
