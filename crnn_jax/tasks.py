@@ -176,7 +176,7 @@ LEVEL1_STYLES = {
 }
 
 
-def level1(variant: str = "competition", *, equalize: Equalize = "faint", faint: float = 0.0, emphasis: float = 0.0) -> Task:
+def level1(variant: str = "competition", *, equalize: Equalize = "stretch", faint: float = 0.0, emphasis: float = 0.0) -> Task:
     """Arithmetic such as ``(3-7)+5`` at 180x60.
 
     Args:

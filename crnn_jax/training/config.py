@@ -36,6 +36,7 @@ class Config(Architecture):
             ``onecycle``: up for a fifth of the run, then down to almost nothing (Smith and Topin 2018).
         lr_stages: equal parts of the run, for ``step``.
         l2: weight of the sum of the squares of all parameters but the recurrent layers', which is added to each example's loss.
+        weight_decay: share of each matrix that ``muon`` takes away in a step, for a learning rate of 1.
         clip_norm: gradients are scaled down to this norm; None: never.
         batch_norm: ``global`` averages BatchNorm's statistics over all devices, ``tower`` lets each device use its own.
         dtype: of the activations; parameters, statistics and loss are float32.
@@ -57,6 +58,7 @@ class Config(Architecture):
     lr_schedule: Schedule = "onecycle"
     lr_stages: int = 2
     l2: float = 0.0
+    weight_decay: float = 0.0
     clip_norm: float | None = 5.0
     batch_norm: BatchNormStatistics = "global"
     dtype: Dtype = "float32"
@@ -76,6 +78,8 @@ class Config(Architecture):
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not 0 <= self.l2 < 1:
             raise UserError(f"l2 must be at least 0 and below 1, not {self.l2}")
+        if self.weight_decay < 0:
+            raise UserError(f"weight_decay must be at least 0, not {self.weight_decay}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UserError(f"clip_norm must be above 0, not {self.clip_norm}")
         if not 0 <= self.seed < 2**32:

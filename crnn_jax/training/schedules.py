@@ -39,7 +39,12 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
     if config.optimizer == "adam":
         optimizer = optax.adam(schedule, eps=_EPSILON)
     else:
-        optimizer = muon(schedule, consistent_rms=_MUON_RMS, muon_weight_dimension_numbers=_matrices)
+        optimizer = muon(
+            schedule,
+            consistent_rms=_MUON_RMS,
+            weight_decay=config.weight_decay,
+            muon_weight_dimension_numbers=_matrices,
+        )
     clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
     # The gradient of the squares; before Adam, as in Keras, and not beside it as in AdamW.
     penalty = optax.add_decayed_weights(2 * config.l2, _penalised) if config.l2 else optax.identity()
