@@ -1,14 +1,83 @@
-from experiments import benchmark
+import json
+import subprocess
+import sys
+
+import pytest
+
+from experiments.benchmark import draw, locate
+from experiments.benchmark.report import Row, in_turns, row
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "experiments.benchmark", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+
+
+def test_ratios_above_one_favour_ours():
+    assert row("draw", "x", 6.0, 2.0, "images/s") == Row("draw", "x", 6.0, 2.0, 3.0, "images/s")
+    assert row("ctc", "x", 2.0, 6.0, "ms", "less").ratio == 3
+
+
+def test_both_work_in_turns_and_warm_up_rounds_do_not_count(monkeypatch):
+    done, clock = [], iter([0, 100, 100, 200, 200, 203, 203, 208, 208, 212, 212, 217])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    assert in_turns(lambda: done.append("ours"), lambda: done.append("peer"), 2, warm_up=1) == (3.5, 5)
+    assert done == ["ours", "peer"] * 3
 
 
 def test_locating_is_compared_on_ordinary_and_faint_canvases():
-    rows = list(benchmark._locate(2, seed=0))
+    rows = list(locate.rows(2, seed=0))
     assert {row.suite for row in rows} == {"locate"}
     assert [row.name.split()[0] for row in rows] == ["ordinary"] * 4 + ["faint"] * 4
-    for row in rows:
-        assert row.unit in ("%", "ms")
-        if row.unit == "ms":
-            assert abs(row.ratio - row.peer / row.ours) < 1e-6
+    for r in rows:
+        assert r.unit in ("%", "ms")
+        if r.unit == "ms":
+            assert abs(r.ratio - r.peer / r.ours) < 1e-6
         else:
-            assert 0 <= row.ours <= 100
+            assert 0 <= r.ours <= 100
     assert rows[0].ours == 100  # both canvases' lines
+
+
+def test_drawing_is_compared_with_the_package(monkeypatch):
+    monkeypatch.setattr(draw, "_PICTURES", 3)
+    (only,) = draw.rows(1, seed=0)
+    assert only.ours > 0
+    assert only.peer > 0
+
+
+@pytest.mark.parametrize("backbone", ["vgg222", "vgg346", "light"])
+def test_the_peer_is_the_same_network(backbone):
+    torch = pytest.importorskip("torch")
+    import jax
+    import numpy as np
+
+    from crnn_jax.models.config import Architecture
+    from crnn_jax.models.crnn import CRNN
+    from crnn_jax.training.state import parameter_count
+    from experiments.benchmark.pytorch import TorchCRNN
+
+    architecture = Architecture(backbone=backbone)
+    ours, images = CRNN(architecture, 11), np.zeros((1, 48, 100, 3), np.uint8)
+    variables = ours.init(jax.random.key(0), images, np.array([100]))
+    peer = TorchCRNN(architecture, 11, 48).eval()
+    logits, _ = ours.apply(variables, images, np.array([100]))
+    assert peer(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).shape == logits.shape
+    # PyTorch's GRU has a second bias for each gate, where one is enough but for the candidate's.
+    spare = 2 * 2 * 2 * architecture.hidden
+    assert sum(p.numel() for p in peer.parameters()) == parameter_count(variables["params"]) + spare
+
+
+def test_ctc_is_compared_with_pytorch(tmp_path):
+    pytest.importorskip("torch")
+    done = run("--suite=ctc", "--count=1", f"--out={tmp_path / 'rows.json'}")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [r["suite"] for r in rows] == ["ctc"] * 5
+    assert set(rows[0]) == {"suite", "name", "ours", "peer", "ratio", "unit"}
+    assert "ratio" in done.stdout
+
+
+def test_a_stray_argument_is_named():
+    done = run("--suite=locate", "nonsense")
+    assert done.returncode == 1
+    assert "what is nonsense" in done.stderr.replace("'", "")

@@ -1,0 +1,57 @@
+"""Ours against what else there is, in turns in one run.
+
+    python -m experiments.benchmark --suite=train --out=train.json
+
+``train``: a training step against PyTorch's of the same network, and captcha training with its drawing.
+``read``: reading pictures in memory, one picture's latency, and a folder of files, against PyTorch.
+``draw``: captchas against the unmodified ``captcha`` package, one core each.
+``ctc``: loss and gradient against `torch.nn.functional.ctc_loss`.
+``locate``: finding the lines of level 2 canvases of all sizes, against the source document's OpenCV steps; on ordinary canvases
+and on faint ones. OpenCV is held to one thread.
+
+All but ``locate`` and ``draw`` need PyTorch: ``pip install 'crnn-jax[bench]'``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from absl import app, flags
+
+from crnn_jax.errors import UserError
+from crnn_jax.host import prepare_cpu
+from experiments.benchmark.report import machine, print_table
+
+SUITES = ("train", "read", "draw", "ctc", "locate")
+
+
+def main(argv: list[str]) -> None:
+    """Runs a suite and prints its table."""
+    if argv[1:]:
+        sys.exit(f"error: what is {argv[1]!r}? options are written --name=value; --help lists them")
+    prepare_cpu()
+    try:
+        suite = importlib.import_module(f"experiments.benchmark.{flags.FLAGS.suite}")
+        rows = list(suite.rows(flags.FLAGS.count, flags.FLAGS.seed))
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        sys.exit("error: this suite compares with PyTorch, which is not installed: pip install 'crnn-jax[bench]'")
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    print(machine())
+    print_table(rows)
+    if flags.FLAGS.out:
+        Path(flags.FLAGS.out).write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_enum("suite", "train", SUITES, "what to measure")
+    flags.DEFINE_integer("count", None, "rounds, or pictures where a suite counts them; each suite has its own", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "of the pictures", lower_bound=0)
+    flags.DEFINE_string("out", None, "file for the rows, JSON")
+    app.run(main)

@@ -1,0 +1,89 @@
+"""Reading, against PyTorch: pictures in memory, one at a time, and a folder of files."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import torch
+from PIL import Image
+
+from crnn_jax import tasks
+from crnn_jax.models.config import Architecture, Backbone
+from crnn_jax.models.crnn import CRNN
+from crnn_jax.recognizer import Recognizer
+from experiments.benchmark import pytorch
+from experiments.benchmark.report import Row, in_turns, row
+
+_ROUNDS, _PICTURES, _BATCH = 5, 512, 64
+_BACKBONES: tuple[Backbone, ...] = ("light", "vgg222")
+
+
+def rows(count: int | None, seed: int) -> Iterator[Row]:
+    """Captchas, with freshly initialised networks: what they read costs the same as with trained ones."""
+    source = tasks.captcha().source("generate", seed)
+    pictures = [source[i].image for i in range(_PICTURES)]
+    for backbone in _BACKBONES:
+        yield from _compare(backbone, _ours(backbone), _Peer(backbone), pictures, count or _ROUNDS)
+
+
+def _compare(backbone: Backbone, ours: Recognizer, peer: _Peer, pictures: list[np.ndarray], rounds: int) -> Iterator[Row]:
+    a, b = in_turns(lambda: ours.read(pictures, batch_size=_BATCH), lambda: peer.read(pictures), rounds)
+    yield row("read", f"{backbone}, pictures in memory", _PICTURES / a, _PICTURES / b, "images/s")
+    latencies = [_latencies(lambda p: ours.read([p]), pictures), _latencies(lambda p: peer.read([p]), pictures)]
+    for percent in (50, 99):
+        a, b = (1000 * float(np.percentile(seconds, percent)) for seconds in latencies)
+        yield row("read", f"{backbone}, one picture, {percent}th percentile", a, b, "ms", "less")
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{i}.png" for i in range(_PICTURES)]
+        for file, picture in zip(files, pictures, strict=True):
+            Image.fromarray(picture).save(file)
+        a, b = in_turns(lambda: ours.read(files, batch_size=_BATCH), lambda: peer.read_files(files), rounds)
+    yield row("read", f"{backbone}, a folder of PNG files", _PICTURES / a, _PICTURES / b, "images/s")
+
+
+def _ours(backbone: Backbone) -> Recognizer:
+    task = tasks.captcha()
+    architecture = Architecture(backbone=backbone)
+    model = CRNN(architecture, task.alphabet.size)
+    zeros = jax.numpy.zeros((1, task.preparation.height, task.preparation.width, 3), np.uint8)
+    variables = model.init(jax.random.key(0), zeros, jax.numpy.array([task.preparation.width]))
+    return Recognizer(architecture, task.alphabet, task.preparation, dict(variables))
+
+
+class _Peer:
+    """Reads greedily."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        task = tasks.captcha()
+        self._alphabet = task.alphabet
+        model = pytorch.TorchCRNN(Architecture(backbone=backbone), task.alphabet.size, task.preparation.height)
+        self._model = model.to(pytorch.device()).channels_last().eval()
+
+    @torch.inference_mode()
+    def read(self, pictures: list[np.ndarray]) -> list[str]:
+        texts = []
+        for first in range(0, len(pictures), _BATCH):
+            images = torch.from_numpy(np.stack(pictures[first : first + _BATCH])).permute(0, 3, 1, 2).to(pytorch.device())
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
+                best = self._model(images).argmax(2).cpu().numpy()
+            for ids in best:
+                starts = ids[np.concatenate([[True], ids[1:] != ids[:-1]])]
+                texts.append(self._alphabet.decode(starts[starts != self._alphabet.blank]))
+        return texts
+
+    def read_files(self, files: list[Path]) -> list[str]:
+        return self.read([np.asarray(Image.open(file).convert("RGB")) for file in files])
+
+
+def _latencies(read: Callable[[np.ndarray], object], pictures: list[np.ndarray]) -> list[float]:
+    seconds = []
+    for picture in pictures[:200]:
+        began = time.perf_counter()
+        read(picture)
+        seconds.append(time.perf_counter() - began)
+    return seconds[5:]

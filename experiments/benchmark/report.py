@@ -1,0 +1,77 @@
+"""Rows of a benchmark: how they are measured and shown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["more", "less"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure of ours beside a peer's.
+
+    Attributes:
+        suite: that it belongs to.
+        name: what was measured.
+        ours: our figure.
+        peer: the other's.
+        ratio: ours over the peer's, for times the peer's over ours: above 1, ours is better.
+        unit: of both.
+    """
+
+    suite: str
+    name: str
+    ours: float
+    peer: float
+    ratio: float
+    unit: str
+
+
+def row(suite: str, name: str, ours: float, peer: float, unit: str, better: Better = "more") -> Row:
+    """A row with its ratio."""
+    over, under = (ours, peer) if better == "more" else (peer, ours)
+    return Row(suite, name, ours, peer, over / max(under, 1e-12), unit)
+
+
+def in_turns(ours: Callable[[], object], peer: Callable[[], object], rounds: int, warm_up: int = 2) -> tuple[float, float]:
+    """Medians of the seconds that each takes; in turns, so that a machine's changes of speed hit both.
+
+    Args:
+        ours: returns when its work is done.
+        peer: likewise.
+        rounds: that count.
+        warm_up: rounds before, in which things are compiled.
+    """
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(warm_up + rounds):
+        for work, kept in zip((ours, peer), seconds, strict=True):
+            began = time.perf_counter()
+            work()
+            kept.append(time.perf_counter() - began)
+    ours_seconds, peer_seconds = (statistics.median(kept[warm_up:]) for kept in seconds)
+    return ours_seconds, peer_seconds
+
+
+def machine() -> str:
+    """What this runs on, in a line."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
+    except OSError:
+        pass  # not a Linux
+    return f"{name}, {len(os.sched_getaffinity(0))} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Prints one line a row."""
+    print(f"{'':52} {'ours':>11} {'peer':>11} {'ratio':>7}  unit")
+    for r in rows:
+        print(f"{r.name:52} {r.ours:11.2f} {r.peer:11.2f} {r.ratio:7.2f}  {r.unit}")

@@ -1,0 +1,173 @@
+"""Training, against PyTorch: the step alone on a batch in memory, and captchas with their drawing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+import torch
+
+from crnn_jax import tasks
+from crnn_jax.data.drawn import package_captcha
+from crnn_jax.data.examples import Batch, BatchMaker
+from crnn_jax.data.pipeline import training_batches
+from crnn_jax.data.workers import BatchWorkers
+from crnn_jax.drawing.random import Draws
+from crnn_jax.models.crnn import CRNN
+from crnn_jax.tasks import Task
+from crnn_jax.training import steps
+from crnn_jax.training.config import Config, Dtype
+from crnn_jax.training.schedules import make_optimizer
+from crnn_jax.training.state import create_state
+from experiments.benchmark import pytorch
+from experiments.benchmark.report import Row, in_turns, row
+
+_ROUNDS = 7
+_BATCHES = {"cpu": {"light": 64, "vgg222": 32, "vgg346": 8}, "gpu": {"light": 512, "vgg222": 256, "vgg346": 256}}
+
+
+@dataclass(frozen=True)
+class _Case:
+    name: str
+    task: Task
+    config: Config
+    width: int
+    length: int
+
+
+# As in the recipes, but for what is the same for both sides: Adam, and no clipping.
+_NETWORKS = (
+    ("captcha", tasks.captcha, 170, 4, Config(backbone="vgg222", dropout=0.2, drop_columns=2)),
+    ("captcha", tasks.captcha, 170, 4, Config(backbone="light")),
+    ("level 1", tasks.level1, 180, 7, Config(backbone="light")),
+    ("level 2", tasks.level2, 896, 35, Config(backbone="vgg346", drop_columns=2)),
+    ("level 2", tasks.level2, 896, 35, Config(backbone="light")),
+)
+
+
+def _cases() -> list[_Case]:
+    platform = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    dtype: Dtype = "float32" if platform == "cpu" else "bfloat16"
+    return [
+        _Case(name, task(), replace(config, batch_size=_BATCHES[platform][config.backbone], dtype=dtype, clip_norm=None), *size)
+        for name, task, *size, config in _NETWORKS
+    ]
+
+
+def rows(count: int | None, seed: int) -> Iterator[Row]:
+    """Images a second."""
+    for case in _cases():
+        batch = _random_batch(case, seed)
+        peer = _fastest([_peer(case, batch, channels_last) for channels_last in (False, True)])
+        a, b = in_turns(_ours(case, batch), peer, count or _ROUNDS)
+        size = case.config.batch_size
+        yield row("train", f"{case.name}, {case.config.backbone}, batches of {size}", size / a, size / b, "images/s")
+    yield from _with_drawing(count or 5, seed)
+
+
+def _random_batch(case: _Case, seed: int) -> Batch:
+    rng = np.random.default_rng(seed)
+    size, height = case.config.batch_size, case.task.preparation.height
+    return {
+        "images": rng.integers(0, 256, (size, height, case.width, 3), np.uint8),
+        "widths": np.full(size, case.width, np.int32),
+        "labels": rng.integers(0, case.task.alphabet.blank, (size, case.length)).astype(np.int32),
+        "label_lengths": np.full(size, case.length, np.int32),
+        "weights": np.ones(size, np.float32),
+        "positions": np.arange(size, dtype=np.int32),
+        "unreadable": [],
+    }
+
+
+class _Ours:
+    """Our step on all devices, with its state."""
+
+    def __init__(self, case: _Case) -> None:
+        config = case.config
+        self.devices = jax.local_devices()
+        model = CRNN(
+            config.architecture,
+            case.task.alphabet.size,
+            jax.numpy.dtype(config.dtype),
+            axis_name=steps.AXIS,
+            masked=bool(case.task.preparation.widths),
+        )
+        tx = make_optimizer(config)
+        self._step = steps.make_train_step(model, tx, self.devices)
+        state = create_state(model, tx, jax.random.key(0), case.task.preparation.height, case.width)
+        self._state = steps.replicate(state, self.devices)
+        self._key = jax.random.key(1)
+
+    def __call__(self, batch: Batch) -> None:
+        self._state, metrics = self._step(self._state, steps.shard(batch, len(self.devices)), self._key)
+        jax.block_until_ready(metrics)
+
+
+def _ours(case: _Case, batch: Batch) -> Callable[[], object]:
+    step = _Ours(case)
+    return lambda: step(batch)
+
+
+def _peer(case: _Case, batch: Batch, channels_last: bool) -> Callable[[], object]:
+    model = pytorch.TorchCRNN(case.config.architecture, case.task.alphabet.size, case.task.preparation.height)
+    model = model.to(pytorch.device()).train()
+    images = torch.from_numpy(batch["images"].transpose(0, 3, 1, 2).copy()).to(pytorch.device())
+    if channels_last:
+        model, images = model.channels_last(), images.to(memory_format=torch.channels_last)
+    labels = torch.from_numpy(batch["labels"]).long().to(pytorch.device())
+    lengths = torch.from_numpy(batch["label_lengths"]).long()
+    return pytorch.train_step(model, images, labels, lengths, torch.optim.Adam(model.parameters(), 1e-3))
+
+
+def _fastest(works: list[Callable[[], object]]) -> Callable[[], object]:
+    seconds = in_turns(works[0], works[1], 3, warm_up=1)
+    return works[int(np.argmin(seconds))]
+
+
+def _with_drawing(count: int, seed: int) -> Iterator[Row]:
+    """`light` on captchas as they are drawn, against PyTorch fed by a DataLoader of the unmodified package."""
+    case = next(case for case in _cases() if case.name == "captcha" and case.config.backbone == "light")
+    size, batches = case.config.batch_size, 8
+    step = _Ours(case)
+    maker = BatchMaker(case.task.source("train", seed), case.task.preparation, case.task.alphabet, case.task.max_length)
+    loader = torch.utils.data.DataLoader(_PackageCaptchas(seed), size, num_workers=case.config.worker_count)
+    drawn = iter(loader)
+    model = pytorch.TorchCRNN(case.config.architecture, case.task.alphabet.size, case.task.preparation.height)
+    model = model.to(pytorch.device()).train()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+
+    def peer() -> None:
+        for images, labels in itertools.islice(drawn, batches):
+            lengths = torch.full((size,), labels.shape[1])
+            pytorch.train_step(model, images.to(pytorch.device()), labels.to(pytorch.device()), lengths, optimizer)()
+
+    with BatchWorkers({"train": maker}, case.config.worker_count) as workers:
+        made = training_batches(workers, len(maker.source), size)
+
+        def ours() -> None:
+            for _ in range(batches):
+                step(next(made))
+
+        a, b = in_turns(ours, peer, count, warm_up=1)
+    pictures = size * batches
+    yield row("train", "captcha, light, drawing included", pictures / a, pictures / b, "images/s")
+
+
+class _PackageCaptchas(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Captchas by the unmodified package."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._alphabet = tasks.captcha().alphabet
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        draws = Draws(self._seed, "generate", index)
+        text = "".join(draws.choice(self._alphabet.characters) for _ in range(4))
+        image = package_captcha(text).image
+        return torch.from_numpy(image.transpose(2, 0, 1).copy()), torch.from_numpy(self._alphabet.encode(text)).long()
