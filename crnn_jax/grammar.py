@@ -17,6 +17,8 @@ from crnn_jax.errors import UserError
 
 State = Hashable
 
+SEPARATOR = ";"  # between the lines of a text
+
 
 class Chooser(Protocol):
     """What `Grammar.sample` asks of its source of chance; `crnn_jax.drawing.random.Draws` is one."""
@@ -213,7 +215,7 @@ class Level2(Grammar):
                 after = state._replace(part="=", variables=character)
             case "=" if character == "=":
                 after = state._replace(part="value")
-            case "value" if character == ";" and state.digits:
+            case "value" if character == SEPARATOR and state.digits:
                 after = _Level2State("line", state.variables)
             case "line" if len(state.variables) == 1 and character in self.POEMS[1]:
                 after = _Level2State("=", state.variables + character)
@@ -235,7 +237,7 @@ class Level2(Grammar):
                 first = self.POEMS[0][0]
                 return f"{first}=1;{self._rest('', first, '/')}"
             case "=" | "value" | "line":
-                head = {"=": "=1;", "value": number + ";", "line": ""}[state.part]
+                head = {"=": "=1" + SEPARATOR, "value": number + SEPARATOR, "line": ""}[state.part]
                 return head + self._rest("", state.variables, "/" + state.variables[1:])
             case "over":
                 head = "/1"
@@ -258,7 +260,7 @@ class Level2(Grammar):
         left = iter(operands)
         pattern = self.PATTERNS[draws.below(len(self.PATTERNS))]
         fill = {"n": lambda: next(left), "o": lambda: _choice(draws, self.OPERATORS)}
-        return ";".join([*lines, "".join(fill[c]() if c in fill else c for c in pattern)])
+        return SEPARATOR.join([*lines, "".join(fill[c]() if c in fill else c for c in pattern)])
 
     def value(self, text: str) -> str:
         """What the expression comes to, computed exactly and then rounded to two decimals.
@@ -268,7 +270,7 @@ class Level2(Grammar):
         """
         if not self.contains(text):
             raise ExpressionError(f"{text!r} is not a text of level 2")
-        *assignments, expression = text.split(";")
+        *assignments, expression = text.split(SEPARATOR)
         variables = {assignment[0]: int(assignment[2:]) for assignment in assignments}
         hundredths = round(evaluate(expression, variables) * 100)
         return f"{'-' if hundredths < 0 else ''}{abs(hundredths) // 100}.{abs(hundredths) % 100:02}"

@@ -82,6 +82,17 @@ def join(crops: Sequence[np.ndarray]) -> np.ndarray:
     return strip
 
 
+def split(strip: np.ndarray) -> list[np.ndarray]:
+    """The lines of a joined strip, cut where it is black from top to bottom: `join` undone, but for the rows below a line.
+
+    Args:
+        strip: (h, w, 3) uint8.
+    """
+    inside = np.concatenate([[False], strip.any(axis=(0, 2)), [False]])
+    starts, ends = np.flatnonzero(inside[1:] & ~inside[:-1]), np.flatnonzero(inside[:-1] & ~inside[1:])
+    return [strip[:, start:end] for start, end in zip(starts, ends, strict=True)] or [strip]
+
+
 _SCALE = 4  # the lines are sought in a picture that is so many times smaller
 _UPRIGHT = np.ones((5, 1), np.uint8)  # arcs are thinner, also when they are smoothed
 _UPRIGHT_BLURRED = np.ones((9, 1), np.uint8)  # and this holds where a picture was blurred

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,14 +15,14 @@ import numpy as np
 from crnn_jax import ctc
 from crnn_jax import grammar as grammars
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.data.examples import BATCH_SIZE, Preparation
+from crnn_jax.data.examples import BATCH_SIZE, Preparation, used_width
 from crnn_jax.data.images import check_array, read_image
 from crnn_jax.decoding import Decode, Decoded, Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
 from crnn_jax.locate import NoFormula
 from crnn_jax.models.config import Architecture
-from crnn_jax.models.crnn import CRNN, geometry
+from crnn_jax.models.crnn import CRNN, geometry, output_columns
 from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.rundir import RunDirectory
 
@@ -36,7 +36,8 @@ class Character:
     Attributes:
         character: itself.
         confidence: its largest probability in the columns that it was read from.
-        x0: first pixel of these columns, in the picture that the network saw.
+        x0: first pixel of these columns, in the picture that the network saw; lines that it reads alone are counted as if they
+            stood in a row.
         x1: the pixel after the last.
     """
 
@@ -97,7 +98,7 @@ class Recognizer:
             grammars.check_grammar(grammar, alphabet)
         self.description = description or {}
         self._variables = jax.device_put(variables)
-        self._model = CRNN(architecture, alphabet.size, masked=bool(preparation.widths))
+        self._model = CRNN.of(architecture, alphabet, preparation)
 
     def read(
         self, images: Iterable[str | Path | np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
@@ -148,26 +149,36 @@ class Recognizer:
         prepared = self.prepare(image)
         logits, lengths = self._logits(self.preparation.stack([prepared]), np.array([prepared.shape[1]]))
         probabilities = np.asarray(jax.nn.softmax(logits[0]))[: int(lengths[0])]
-        width = prepared.shape[1]
-        return probabilities, [(self._pixel(t, width), self._pixel(t + 1, width)) for t in range(len(probabilities))]
+        return probabilities, self._places(prepared)[: len(probabilities)]
 
     def _read_batch(self, images: Sequence[np.ndarray], room: int, decoder: Decoder) -> Iterator[Reading]:
         widths = np.array([image.shape[1] for image in images] + [self.preparation.width] * (room - len(images)))
         logits, lengths = self._logits(self.preparation.stack(images, room), widths)
         read = jax.tree.map(lambda x: np.asarray(x)[: len(images)], (logits, lengths, ctc.greedy(logits, lengths)))
-        yield from map(self._reading, decoder(*read), widths.tolist())
+        yield from map(self._reading, decoder(*read), images)
 
-    def _reading(self, read: Decoded, width: int) -> Reading:
+    def _reading(self, read: Decoded, image: np.ndarray) -> Reading:
+        places = self._places(image)
         characters = tuple(
-            Character(c, round(span.confidence, 6), self._pixel(span.start, width), self._pixel(span.end, width))
+            Character(c, round(span.confidence, 6), places[span.start][0], places[span.end - 1][1])
             for c, span in zip(read.text, read.spans, strict=True)
         )
         return Reading(read.text, round(read.confidence, 6), read.value, read.valid, characters)
 
-    def _pixel(self, column: int, width: int) -> float:
+    def _places(self, image: np.ndarray) -> list[tuple[float, float]]:
+        """The first pixel of each column, and the one after its last; lines that are read alone as if they stood in a row."""
         place = geometry(self.architecture)
-        x = place.offset + place.stride * (column + self.architecture.drop_columns)
-        return float(min(x, width))
+        places: list[tuple[float, float]] = []
+        left = 0.0
+        for number, line in enumerate(np.split(image, self.preparation.lines)):
+            width = image.shape[1] if self.preparation.lines == 1 else used_width(line)
+            if number and width:
+                places.append((left, left))  # the separator
+            columns = np.arange(output_columns(self.architecture, width) + 1) + self.architecture.drop_columns
+            edges = (left + np.minimum(place.offset + place.stride * columns, width)).tolist()
+            places += pairwise(edges)
+            left += width
+        return places
 
     @cached_property
     def _logits(self) -> Any:

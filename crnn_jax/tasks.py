@@ -22,6 +22,7 @@ from crnn_jax.drawing import level2 as level2_drawing
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar, Level1, Level2, check_grammar
+from crnn_jax.locate import LINES
 
 logger = logging.getLogger("crnn_jax")
 
@@ -176,7 +177,9 @@ LEVEL1_STYLES = {
 }
 
 
-def level1(variant: str = "competition", *, equalize: Equalize = "stretch", faint: float = 0.0, emphasis: float = 0.0) -> Task:
+def level1(
+    variant: str = "competition", *, equalize: Equalize = "stretch_grey", faint: float = 0.0, emphasis: float = 0.0
+) -> Task:
     """Arithmetic such as ``(3-7)+5`` at 180x60.
 
     Args:
@@ -210,6 +213,19 @@ LEVEL2_STYLES = {
 }
 _LEVEL2_HEIGHT = 81
 _LEVEL2_WIDTHS = (448, 672, 800, 896, 960, 1152)
+_LEVEL2_LINE_WIDTHS = (448, 512, 576, 640, 704)
+
+
+# How level 2 is read: all lines in one strip, or each alone.
+LEVEL2_STRIPS = Preparation(_LEVEL2_HEIGHT, _LEVEL2_WIDTHS[-1], equalize="stretch", widths=_LEVEL2_WIDTHS, locate=True)
+LEVEL2_LINES = Preparation(
+    max(LINES) * _LEVEL2_HEIGHT,
+    _LEVEL2_LINE_WIDTHS[-1],
+    equalize="stretch",
+    widths=_LEVEL2_LINE_WIDTHS,
+    locate=True,
+    lines=max(LINES),
+)
 
 
 def level2(variant: str = "competition", *, variety: float = 0.0, faint: float = 0.0) -> Task:
@@ -229,7 +245,7 @@ def level2(variant: str = "competition", *, variety: float = 0.0, faint: float =
     return Task(
         name="level2",
         alphabet=grammar.alphabet,
-        preparation=Preparation(_LEVEL2_HEIGHT, _LEVEL2_WIDTHS[-1], widths=_LEVEL2_WIDTHS, locate=True),
+        preparation=LEVEL2_STRIPS,
         max_length=grammar.MAX_LENGTH,
         source=functools.partial(drawn.Level2Source, style=LEVEL2_STYLES[variant], variety=variety, faint=faint),
         judge="our own drawing, whole canvases",

@@ -84,17 +84,20 @@ class Recipe:
 FromFolder = Callable[[Task, str, BadExamples], Task]
 
 
-def main(recipes: Mapping[str, Recipe], from_folder: FromFolder = from_folder) -> None:
+def main(
+    recipes: Mapping[str, Recipe], from_folder: FromFolder = from_folder, adapt: Callable[[Task], Task] = lambda task: task
+) -> None:
     """Parses the flags, trains, and exits: 0, 1 with one line for what the user can mend, or 130 when interrupted.
 
     Args:
         recipes: by name.
         from_folder: what becomes of --data_dir.
+        adapt: changes the recipe's task as flags of the experiment's own say.
     """
-    app.run(lambda argv: sys.exit(_run(recipes[_RECIPE.value], from_folder, argv)))
+    app.run(lambda argv: sys.exit(_run(recipes[_RECIPE.value], from_folder, adapt, argv)))
 
 
-def _run(recipe: Recipe, from_folder: FromFolder, argv: list[str]) -> int:
+def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task], argv: list[str]) -> int:
     log_to_stderr()
     folder = f"-{Path(_DATA_DIR.value).resolve().name}" if _DATA_DIR.value else ""
     workdir = _WORKDIR.value or f"runs/{recipe.task.name}-{_RECIPE.value}{folder}"
@@ -104,7 +107,7 @@ def _run(recipe: Recipe, from_folder: FromFolder, argv: list[str]) -> int:
         overrides = {name: flag.value for name, flag in _OVERRIDES.items() if flag.value is not None}
         epochs = recipe.schedule_epochs.get(overrides.get("lr_schedule", ""), recipe.config.epochs)
         config = replace(recipe.config, **{"epochs": epochs, **overrides})
-        task = recipe.task
+        task = adapt(recipe.task)
         if _DATA_DIR.value:
             task = from_folder(task, _DATA_DIR.value, cast(BadExamples, _BAD_EXAMPLES.value))
         prepare_cpu()  # before `_hint` asks jax where it runs

@@ -54,6 +54,7 @@ RECIPES = {
             batch_size=64,
             optimizer="muon",
             learning_rate=6e-3,
+            weight_decay=0.1,
             lr_schedule="onecycle",
             validation_examples=2000,
             eval_examples=10_000,

@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from absl import flags
 
 from crnn_jax import tasks
@@ -24,6 +26,7 @@ from crnn_jax.training.config import Config
 from experiments import common
 from experiments.common import Recipe
 
+_LINES = flags.DEFINE_enum("lines", "joined", ["joined", "separate"], "read all in one strip, or each alone")
 _RECOMBINE = flags.DEFINE_bool("recombine", False, "put the lines of --data_dir, which crnn-jax locate made, together anew")
 _TRAIN = flags.DEFINE_integer("recombine_train", 89_600, "pictures that give their lines, the first ones", lower_bound=1)
 _VALIDATION = flags.DEFINE_integer("recombine_validation", 10_240, "pictures to validate on, the next ones", lower_bound=1)
@@ -61,12 +64,17 @@ RECIPES = {
             batch_size=32,
             optimizer="muon",
             learning_rate=6e-3,
+            weight_decay=0.1,
             lr_schedule="onecycle",
             validation_examples=500,
             eval_examples=1000,
         ),
     ),
 }
+
+
+def _adapt(task: Task) -> Task:
+    return replace(task, preparation=tasks.LEVEL2_LINES) if _LINES.value == "separate" else task
 
 
 def _from_folder(task: Task, folder: str, bad_examples: BadExamples) -> Task:
@@ -77,4 +85,4 @@ def _from_folder(task: Task, folder: str, bad_examples: BadExamples) -> Task:
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)  # --help lists them
-    common.main(RECIPES, _from_folder)
+    common.main(RECIPES, _from_folder, _adapt)

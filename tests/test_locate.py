@@ -90,3 +90,14 @@ def test_join_puts_lines_side_by_side_with_black_between_and_below():
     assert (strip[40:, :100] == 0).all()
     assert (strip[:, 100:102] == 0).all()
     assert (strip[:, 102:] == 240).all()
+
+
+def test_a_strip_is_split_where_it_was_joined():
+    rng = np.random.default_rng(0)
+    crops = [rng.integers(1, 256, shape, np.uint8) for shape in ((9, 7, 3), (12, 4, 3), (10, 20, 3))]
+    parts = locate.split(locate.join(crops))
+    assert [part.shape for part in parts] == [(12, 7, 3), (12, 4, 3), (12, 20, 3)]
+    for part, crop in zip(parts, crops, strict=True):
+        np.testing.assert_array_equal(part[: len(crop)], crop)
+    assert [part.shape for part in locate.split(crops[0])] == [(9, 7, 3)]
+    assert [part.shape for part in locate.split(np.zeros((5, 6, 3), np.uint8))] == [(5, 6, 3)]

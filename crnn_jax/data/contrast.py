@@ -7,13 +7,13 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
-Equalize = Literal["never", "faint", "always", "stretch"]
+Equalize = Literal["never", "faint", "always", "stretch", "stretch_grey"]
 EQUALIZE: tuple[Equalize, ...] = get_args(Equalize)
 _CLEAR = 32  # levels from the background, from which on a pixel can be seen well
 _CLEAR_SHARE = 0.4  # of the marked pixels of a picture that isn't faint; on a faint one the dots alone are clear
 # Stretching: all but this share of the pixels are no further from the background than a text's strokes, though dots and arcs
 # may be; and how far these strokes then are, which leaves room for what is further.
-_STROKES, _REACH = 0.96, 170
+_STROKES, _REACH = 0.95, 170
 
 
 def equalize(image: np.ndarray, which: Equalize) -> np.ndarray:
@@ -24,8 +24,9 @@ def equalize(image: np.ndarray, which: Equalize) -> np.ndarray:
         which: how: ``never``: not at all. ``always``, as the source document does it: histogram equalisation of the levels of
             grey; what differs by a single level becomes black on white, and strokes lose the shades of their edges. ``faint``:
             only where nearly all that there is is near the background, and then of the distance from it, whichever channel
-            differs. ``stretch``: that distance in proportion, so that the strokes of all pictures are about equally dark; for
-            pictures whose colours tell nothing.
+            differs. ``stretch_grey``: that distance in proportion, so that the strokes of all pictures are about equally dark;
+            for pictures whose colours tell nothing. ``stretch``: likewise the distance of each channel. What is black stays
+            black, and doesn't count: it fills a strip.
 
     Returns:
         (H, W, 3) uint8.
@@ -35,16 +36,23 @@ def equalize(image: np.ndarray, which: Equalize) -> np.ndarray:
     if which == "always":
         return _grey(cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
     background = np.array([_histogram(image, channel).argmax() for channel in range(3)])
-    red, green, blue = cv2.split(cv2.absdiff(image, np.array([*background, 0], np.float64)))
-    distance = cv2.max(cv2.max(red, green), blue)
+    distances = cv2.absdiff(image, np.array([*background, 0], np.float64))
+    distance = _largest(distances)
     if which == "faint":
         marked = cv2.countNonZero(distance)
         if np.count_nonzero(distance > _CLEAR) >= _CLEAR_SHARE * marked:
             return image
         return _grey(cv2.equalizeHist(cv2.bitwise_not(distance)))
-    strokes = max(1, int(np.argmax(np.cumsum(_histogram(distance, 0)) >= _STROKES * distance.size)))
-    levels = 255 - np.minimum(255, np.arange(256) * _REACH // strokes)
-    return _grey(cv2.LUT(distance, levels.astype(np.uint8)))
+    counts = np.cumsum(_histogram(distance, 0, mask=_largest(image)))
+    strokes = max(1, int(np.argmax(counts >= _STROKES * counts[-1])))
+    levels = (255 - np.minimum(255, np.arange(256) * _REACH // strokes)).astype(np.uint8)
+    return _grey(cv2.LUT(distance, levels)) if which == "stretch_grey" else cv2.LUT(distances, levels)
+
+
+def _largest(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) to (H, W) uint8."""
+    red, green, blue = cv2.split(image)
+    return cv2.max(cv2.max(red, green), blue)
 
 
 def _grey(levels: np.ndarray) -> np.ndarray:
@@ -52,6 +60,6 @@ def _grey(levels: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(levels, cv2.COLOR_GRAY2RGB)
 
 
-def _histogram(image: np.ndarray, channel: int) -> np.ndarray:
-    """Pixels of each level, (256,) float32."""
-    return cv2.calcHist([image], [channel], None, [256], [0, 256]).ravel()
+def _histogram(image: np.ndarray, channel: int, mask: np.ndarray | None = None) -> np.ndarray:
+    """Pixels of each level, those where the mask isn't 0, (256,) float32."""
+    return cv2.calcHist([image], [channel], mask, [256], [0, 256]).ravel()

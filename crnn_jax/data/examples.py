@@ -14,12 +14,12 @@ from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.contrast import EQUALIZE, Equalize, equalize
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.errors import UserError
-from crnn_jax.locate import NoFormula, find_strip
+from crnn_jax.locate import NoFormula, find_strip, split
 
 PADDING = -1  # stands for an index where a batch holds no example
 BATCH_SIZE = 64  # pictures read at a time, where nobody asks for another number
 ENDLESS = 2**40  # examples of a source that draws as many as one asks for
-_STEP = 8  # pixels: widths that vary are multiples of it, so that no column of any backbone is lost at the right
+STEP = 8  # pixels: widths that vary are multiples of it, so that no column of any backbone is lost at the right
 
 
 class Example(NamedTuple):
@@ -48,6 +48,7 @@ class Preparation:
         widths: that a batch may have, rising up to ``width``: pictures keep their proportions, and are made smaller where
             they are too high or too wide; empty: every picture is stretched to ``width``.
         locate: find the lines of a formula and join them first (`crnn_jax.locate`).
+        lines: more than one: the lines of such a strip are put one below the other instead, to be read each alone.
     """
 
     height: int
@@ -55,6 +56,7 @@ class Preparation:
     equalize: Equalize = "never"
     widths: tuple[int, ...] = ()
     locate: bool = False
+    lines: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # JSON has lists
@@ -80,9 +82,19 @@ class Preparation:
         image = equalize(image, self.equalize)  # before the levels are mixed
         if not self.widths:
             return _resized(image, self.height, self.width)
-        factor = min(1.0, self.height / image.shape[0], self.width / image.shape[1])
+        if self.lines == 1:
+            return self._fitted(image, self.height)
+        lines = [self._fitted(line, self.height // self.lines) for line in split(image)[: self.lines]]
+        page = np.zeros((self.lines, self.height // self.lines, max(line.shape[1] for line in lines), 3), np.uint8)
+        for place, line in zip(page, lines, strict=False):
+            place[:, : line.shape[1]] = line
+        return page.reshape(self.height, -1, 3)
+
+    def _fitted(self, image: np.ndarray, height: int) -> np.ndarray:
+        """In its proportions, black around it."""
+        factor = min(1.0, height / image.shape[0], self.width / image.shape[1])
         image = _resized(image, max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
-        room = np.zeros((self.height, min(self.width, -(-image.shape[1] // _STEP) * _STEP), 3), np.uint8)
+        room = np.zeros((height, min(self.width, -(-image.shape[1] // STEP) * STEP), 3), np.uint8)
         room[: image.shape[0], : image.shape[1]] = image
         return room
 
@@ -104,6 +116,12 @@ class Preparation:
         for place, image in zip(stacked, images, strict=False):
             place[:, : image.shape[1]] = image
         return stacked
+
+
+def used_width(image: np.ndarray) -> int:
+    """Where a picture ends that is black from there on, (H, W, 3), as a multiple of `STEP`."""
+    last = int(np.flatnonzero(image.any(axis=(0, 2)))[-1]) + 1 if image.any() else 0
+    return min(-(-last // STEP) * STEP, image.shape[1])
 
 
 def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:

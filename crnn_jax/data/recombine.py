@@ -16,6 +16,7 @@ from crnn_jax.data.folder import Labelled
 from crnn_jax.data.images import read_image
 from crnn_jax.drawing.random import Draws
 from crnn_jax.errors import UserError
+from crnn_jax.grammar import SEPARATOR
 from crnn_jax.locate import join
 
 
@@ -57,7 +58,7 @@ class RecombinedSource:
         expressions: list[Line] = []
         assignments: defaultdict[str, list[Line]] = defaultdict(list)
         for label in labels:
-            texts = label.text.split(";")
+            texts = label.text.split(SEPARATOR)
             files = [label.path.parent / CROPS / f"{label.path.stem}_{i}.png" for i in range(len(texts))]
             missing = [file for file in files if not file.is_file()]
             if missing:
@@ -78,4 +79,4 @@ class RecombinedSource:
         draws = Draws(self.seed, "train", index)
         expression = draws.choice(self.expressions)
         lines = [*(draws.choice(self.assignments[variable]) for variable in expression.variables), expression]
-        return Example(join([read_image(line.path) for line in lines]), ";".join(line.text for line in lines))
+        return Example(join([read_image(line.path) for line in lines]), SEPARATOR.join(line.text for line in lines))

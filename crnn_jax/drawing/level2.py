@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from crnn_jax.box import Box
 from crnn_jax.drawing.line import Distortion, Ink, character, draw_dots_of_all_colours, empty, side_by_side, smooth
 from crnn_jax.drawing.random import RandomNumbers
+from crnn_jax.grammar import SEPARATOR
 
 HEIGHTS = range(400, 1001, 100)  # of a canvas
 WIDTHS = range(800, 4001, 800)
@@ -166,7 +167,7 @@ def _strips(text: str, ink: Ink, style: Style, height: int, draws: RandomNumbers
     """The lines' characters on their background, (height, W, 3) uint8."""
     font = style.fonts[draws.below(len(style.fonts))]
     weight = style.weights[draws.below(len(style.weights))]
-    for line in text.split(";"):
+    for line in text.split(SEPARATOR):
         pieces = list(_pieces(line, font, weight, style.distortion, draws))
         yield side_by_side(pieces, len(line), ink, height, 0, draws)
 

@@ -8,6 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from crnn_jax.alphabet import Alphabet
+from crnn_jax.data.examples import STEP, Preparation
+from crnn_jax.grammar import SEPARATOR
 from crnn_jax.models.backbones import VGG, DenseNet, Geometry, Light, Normalization, Padding, ResNet
 from crnn_jax.models.config import Architecture
 from crnn_jax.models.recurrent import Bidirectional, BidirectionalGRU, BidirectionalLSTM
@@ -16,6 +19,8 @@ _VGG: dict[str, tuple[tuple[int, ...], Padding]] = {"vgg222": ((2, 2, 2), "VALID
 _OTHERS: dict[str, type[Light | ResNet | DenseNet]] = {"light": Light, "resnet": ResNet, "densenet": DenseNet}
 _RECURRENT: dict[str, type[Bidirectional]] = {"gru": BidirectionalGRU, "lstm": BidirectionalLSTM}
 
+
+_IMPOSSIBLE = -30.0  # a logit beside 0
 
 Columns = tuple[jax.Array, jax.Array]  # logits (B, T, K + 1) and lengths (B,)
 
@@ -31,6 +36,9 @@ class CRNN(nn.Module):
         axis_name: pmap axis over which BatchNorm averages its statistics in training; None: each device alone.
         masked: pictures may be narrower than the batch: what lies past their width is kept from the rest in every layer, so
             that a reading doesn't depend on the width of the batch.
+        lines: that a picture holds one below the other, as `crnn_jax.data.examples.Preparation` puts them; they are read each
+            alone, and their columns put in a row.
+        separator: the id that stands between the lines of a text.
     """
 
     architecture: Architecture
@@ -38,6 +46,14 @@ class CRNN(nn.Module):
     dtype: Any = jnp.float32
     axis_name: str | None = None
     masked: bool = False
+    lines: int = 1
+    separator: int = 0
+
+    @classmethod
+    def of(cls, architecture: Architecture, alphabet: Alphabet, preparation: Preparation, **options: Any) -> CRNN:
+        """The network for some pictures and texts."""
+        lines = {"lines": preparation.lines, "separator": alphabet.encode(SEPARATOR).item()} if preparation.lines > 1 else {}
+        return cls(architecture, alphabet.size, masked=bool(preparation.widths), **lines, **options)
 
     @nn.compact
     def __call__(
@@ -55,6 +71,17 @@ class CRNN(nn.Module):
         Returns:
             Logits (B, T, K + 1) float32 and the number of columns of each example, (B,) int32.
         """
+        if self.lines == 1:
+            return self._read(images, widths, train, dropout_keys)
+        batch, height, width, _ = images.shape
+        lines = images.reshape(batch * self.lines, height // self.lines, width, 3)
+        if dropout_keys is not None:
+            dropout_keys = jax.vmap(lambda key: jax.random.split(key, self.lines))(dropout_keys).reshape(-1)
+        logits, lengths = self._read(lines, used_widths(lines), train, dropout_keys)
+        logits, lengths = logits.reshape(batch, self.lines, *logits.shape[1:]), lengths.reshape(batch, self.lines)
+        return in_a_row(logits, lengths, self.separator)
+
+    def _read(self, images: jax.Array, widths: jax.Array, train: bool, dropout_keys: jax.Array | None) -> Columns:
         a = self.architecture
         normalization: dict[str, Any] = {
             "train": train,
@@ -87,6 +114,42 @@ class CRNN(nn.Module):
             return _OTHERS[a.backbone](a.initialization, normalization)
         depths, padding = _VGG[a.backbone]
         return VGG(depths, padding, a.initialization, normalization)
+
+
+def used_widths(images: jax.Array) -> jax.Array:
+    """Where pictures end that are black from there on, as multiples of `STEP`.
+
+    Args:
+        images: (B, H, W, 3) uint8.
+
+    Returns:
+        (B,) int32.
+    """
+    used = jnp.any(images != 0, axis=(1, 3))
+    last = jnp.max(jnp.where(used, jnp.arange(1, images.shape[2] + 1)[None], 0), axis=1)
+    return jnp.minimum(-(-last // STEP) * STEP, images.shape[2])
+
+
+def in_a_row(logits: jax.Array, lengths: jax.Array, separator: int) -> Columns:
+    """The columns of lines one after another, and between two lines one that is certain to be a separator.
+
+    Args:
+        logits: (B, L, T, K + 1).
+        lengths: (B, L) int; lines without columns come last.
+        separator: id.
+
+    Returns:
+        Logits (B, L T + L - 1, K + 1) and how many of these columns there are, (B,).
+    """
+    batch, lines, columns, classes = logits.shape
+    room = lines * columns + lines - 1
+    ends = jnp.cumsum(lengths + (lengths > 0), axis=1)  # past the separator after each line
+    starts = ends - lengths - (lengths > 0)
+    column = jnp.arange(columns)[None, None]
+    places = jnp.where(column < lengths[..., None], starts[..., None] + column, room)
+    row = jnp.full((batch, room, classes), _IMPOSSIBLE).at[:, :, separator].set(0.0)
+    rows = jnp.arange(batch)[:, None, None]
+    return row.at[rows, places].set(logits, mode="drop"), jnp.maximum(ends[:, -1] - 1, 0)
 
 
 def geometry(architecture: Architecture) -> Geometry:

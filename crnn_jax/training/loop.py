@@ -152,12 +152,12 @@ class _Run:
         stack.callback(self._tensorboard.close)
 
         synchronised = config.batch_norm == "global"
-        model = CRNN(
+        model = CRNN.of(
             config.architecture,
-            task.alphabet.size,
-            jnp.dtype(config.dtype),
+            task.alphabet,
+            task.preparation,
+            dtype=jnp.dtype(config.dtype),
             axis_name=steps.AXIS if synchronised else None,
-            masked=bool(task.preparation.widths),
         )
         tx = make_optimizer(config)
         self._train_step = steps.make_train_step(model, tx, devices, average_statistics=not synchronised)

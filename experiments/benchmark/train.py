@@ -88,13 +88,8 @@ class _Ours:
     def __init__(self, case: _Case) -> None:
         config = case.config
         self.devices = jax.local_devices()
-        model = CRNN(
-            config.architecture,
-            case.task.alphabet.size,
-            jax.numpy.dtype(config.dtype),
-            axis_name=steps.AXIS,
-            masked=bool(case.task.preparation.widths),
-        )
+        dtype = jax.numpy.dtype(config.dtype)
+        model = CRNN.of(config.architecture, case.task.alphabet, case.task.preparation, dtype=dtype, axis_name=steps.AXIS)
         tx = make_optimizer(config)
         self._step = steps.make_train_step(model, tx, self.devices)
         state = create_state(model, tx, jax.random.key(0), case.task.preparation.height, case.width)

@@ -65,6 +65,27 @@ def test_only_faint_pictures_are_equalised():
     np.testing.assert_array_equal(Preparation(20, 60)(faint), faint)
 
 
+@pytest.mark.parametrize("contrast", [0.01, 0.3, 1.0])
+def test_stretching_makes_contrasts_alike(contrast):
+    coverage = np.zeros((20, 60))
+    coverage[5:15, 5:20] = 1
+    coverage[5:15, 20] = 0.5  # an edge
+    ink = np.multiply.outer(coverage, np.array([10, 60, 200]) * contrast)
+    picture = np.round(250 - ink).astype(np.uint8)
+    picture[18, 50] = 0  # a dot, as dark as can be
+    prepared = Preparation(20, 60, equalize="stretch_grey")(picture)
+    np.testing.assert_array_equal(prepared[..., 0], prepared[..., 2])
+    assert prepared[0, 0, 0] == 255
+    assert prepared[10, 10, 0] == 85
+    assert prepared[10, 20, 0] == pytest.approx(170, abs=1)
+    assert prepared[18, 50, 0] <= 85
+
+
+def test_stretching_nothing_leaves_nothing():
+    blank = np.full((20, 60, 3), 250, np.uint8)
+    assert Preparation(20, 60, equalize="stretch_grey")(blank).min() == 255
+
+
 @pytest.mark.parametrize("shape", [(200, 300, 3), (10, 30, 3), (10, 900, 3)])
 def test_preparation_keeps_proportions_where_widths_vary(shape):
     image = np.full(shape, 77, np.uint8)

@@ -51,7 +51,7 @@ def test_quick_learns_from_a_folder_and_refuses_a_bad_one(tmp_path):
     assert report["computable"] == 1
     description = json.loads((tmp_path / "run" / "config.json").read_text())
     assert description["grammar"] == "level1"
-    assert description["preparation"]["equalize"] == "faint"
+    assert description["preparation"]["equalize"] == "stretch_grey"
 
     labels = (pictures / "labels.txt").read_text().splitlines()
     (pictures / "labels.txt").write_text("\n".join(["1+1+1 4", *labels[1:]]))

@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax import Architecture, UserError
+from crnn_jax import Alphabet, Architecture, UserError
+from crnn_jax.data.examples import Preparation
 from crnn_jax.models.backbones import max_pool, space_to_depth
-from crnn_jax.models.crnn import CRNN, dropout, geometry, output_columns
+from crnn_jax.models.crnn import CRNN, dropout, geometry, in_a_row, output_columns
 from crnn_jax.training.state import parameter_count
 
 DOCUMENT = Architecture(backbone="vgg222", dropout=0.2, drop_columns=2)
@@ -133,3 +134,35 @@ def test_a_reading_does_not_depend_on_the_width_of_the_batch(architecture):
     np.testing.assert_allclose(padded[:, :8], alone, atol=2e-4)
     unmasked, _ = jax.jit(CRNN(architecture, 20).apply)(variables, wide, jnp.array([64]))
     assert np.abs(unmasked[:, :8] - alone).max() > 1e-3
+
+
+def test_columns_of_lines_are_put_in_a_row_with_certain_separators():
+    logits = jnp.arange(2 * 3 * 2 * 4, dtype=jnp.float32).reshape(2, 3, 2, 4)
+    row, lengths = in_a_row(logits, jnp.array([[2, 1, 2], [1, 2, 0]]), separator=1)
+    assert row.shape == (2, 8, 4)
+    assert lengths.tolist() == [7, 4]
+    separator = [-30, 0, -30, -30]
+    first = [*logits[0, 0], separator, logits[0, 1, 0], separator, *logits[0, 2]]
+    second = [logits[1, 0, 0], separator, *logits[1, 1]]
+    np.testing.assert_array_equal(row[0, :7], np.stack(first))
+    np.testing.assert_array_equal(row[1, :4], np.stack(second))
+
+
+def test_lines_one_below_the_other_are_read_as_each_alone():
+    alphabet = Alphabet("ab;")
+    preparation = Preparation(3 * 16, 64, widths=(64,), lines=3)
+    alone, together = CRNN(LIGHT, 4, masked=True), CRNN.of(LIGHT, alphabet, preparation)
+    rng = np.random.default_rng(0)
+    lines = [rng.integers(1, 256, (16, width, 3), np.uint8) for width in (40, 64)]
+    page = preparation(np.concatenate([lines[0], np.zeros((16, 2, 3), np.uint8), lines[1]], axis=1))
+    assert page.shape == (48, 64, 3)
+    variables = jax.jit(alone.init)(jax.random.key(0), page[None, :16], jnp.array([64]))
+    logits, lengths = jax.jit(together.apply)(variables, page[None], jnp.array([64]))
+    assert lengths.tolist() == [5 + 1 + 8]
+    assert jnp.argmax(logits[0, 5]) == 2
+    for place, line in ((0, lines[0]), (6, lines[1])):
+        expected, (count,) = jax.jit(alone.apply)(variables, line[None], jnp.array([line.shape[1]]))
+        np.testing.assert_allclose(logits[0, place : place + count], expected[0], atol=1e-4)
+    keys = jax.random.split(jax.random.key(0), 1)
+    trained, _ = together.apply(variables, page[None], jnp.array([64]), True, keys, mutable=["batch_stats"])
+    assert trained[0].shape == logits.shape
