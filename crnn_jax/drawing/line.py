@@ -353,5 +353,5 @@ def draw_dots_of_all_colours(picture: np.ndarray, count: int, draws: RandomNumbe
         draws: where the random numbers come from.
     """
     ranges = [*picture.shape[:2], _LENGTHS**2, 256, 256, 256]
-    numbers = (draws.many(len(ranges) * count).reshape(count, -1) * ranges).astype(np.intp)
+    numbers = (draws.many(len(ranges) * count).reshape(count, len(ranges)) * ranges).astype(np.intp)
     draw_dots(picture, numbers[:, :2], _dots()[numbers[:, 2]], numbers[:, 3:].astype(np.uint8))
