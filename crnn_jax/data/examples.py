@@ -65,6 +65,11 @@ class Preparation:
         if self.widths and (list(self.widths) != sorted(self.widths) or self.widths[-1] != self.width):
             raise UserError(f"widths must rise up to the width {self.width}, not {self.widths}")
 
+    @property
+    def grey(self) -> bool:
+        """Whether the three channels of a prepared picture are always the same."""
+        return self.equalize in ("always", "stretch_grey")
+
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """A picture of the network's height, and of its width or one up to it.
 

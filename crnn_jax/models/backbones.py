@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 
 from crnn_jax.models.config import Initialization
-from crnn_jax.models.convolution import conv_general_dilated
 
 Padding = Literal["VALID", "SAME"]
 Number = TypeVar("Number", int, jax.Array)
@@ -223,15 +222,7 @@ def blank_out(x: jax.Array, widths: jax.Array | None) -> jax.Array:
 def convolution(features: int, padding: str, initialization: Initialization, dtype: jnp.dtype, size: int = 3) -> nn.Conv:
     """A square convolution without bias: the BatchNorm that follows would take it away again."""
     init = getattr(nn.initializers, initialization)()
-    return nn.Conv(
-        features,
-        (size, size),
-        padding=padding,
-        kernel_init=init,
-        use_bias=False,
-        dtype=dtype,
-        conv_general_dilated=conv_general_dilated,
-    )
+    return nn.Conv(features, (size, size), padding=padding, kernel_init=init, use_bias=False, dtype=dtype)
 
 
 def max_pool(x: jax.Array, height: int, width: int) -> jax.Array:

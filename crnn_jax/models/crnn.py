@@ -39,6 +39,7 @@ class CRNN(nn.Module):
         lines: that a picture holds one below the other, as `crnn_jax.data.examples.Preparation` puts them; they are read each
             alone, and their columns put in a row.
         separator: the id that stands between the lines of a text.
+        channels: of a picture that are looked at, the first ones: one is enough where all three are the same.
     """
 
     architecture: Architecture
@@ -48,12 +49,14 @@ class CRNN(nn.Module):
     masked: bool = False
     lines: int = 1
     separator: int = 0
+    channels: int = 3
 
     @classmethod
     def of(cls, architecture: Architecture, alphabet: Alphabet, preparation: Preparation, **options: Any) -> CRNN:
         """The network for some pictures and texts."""
         lines = {"lines": preparation.lines, "separator": alphabet.encode(SEPARATOR).item()} if preparation.lines > 1 else {}
-        return cls(architecture, alphabet.size, masked=bool(preparation.widths), **lines, **options)
+        channels = 1 if preparation.grey else 3
+        return cls(architecture, alphabet.size, masked=bool(preparation.widths), channels=channels, **lines, **options)
 
     @nn.compact
     def __call__(
@@ -89,7 +92,7 @@ class CRNN(nn.Module):
             "epsilon": a.epsilon,
             "axis_name": None if self.is_initializing() else self.axis_name,
         }
-        x = (images.astype(self.dtype) - 127.5) / 127.5
+        x = (images[..., : self.channels].astype(self.dtype) - 127.5) / 127.5
         x = self._backbone(normalization)(x, widths if self.masked else None)
         batch, rows, columns, channels = x.shape
         x = x.transpose(0, 2, 1, 3).reshape(batch, columns, rows * channels)
