@@ -15,7 +15,7 @@ from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu
 from crnn_jax.models.config import BACKBONES, RECURRENCES
 from crnn_jax.tasks import BAD_EXAMPLES, BadExamples, Task, from_folder
-from crnn_jax.training.config import BATCH_NORMS, DTYPES, OPTIMIZERS, SCHEDULES, Config
+from crnn_jax.training.config import BATCH_NORMS, DRAWINGS, DTYPES, OPTIMIZERS, SCHEDULES, Config
 from crnn_jax.training.log import log_to_stderr, logger
 
 INTERRUPTED = 130
@@ -59,6 +59,7 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "batch_norm": flags.DEFINE_enum("batch_norm", None, BATCH_NORMS, "statistics over all devices, or of each alone"),
     "dtype": flags.DEFINE_enum("dtype", None, DTYPES, "of the activations"),
     "seed": flags.DEFINE_integer("seed", None, "of parameters, dropout and examples", lower_bound=0),
+    "drawing": flags.DEFINE_enum("drawing", None, DRAWINGS, "draw on the host, or on each device within the step"),
     "workers": flags.DEFINE_integer("workers", None, "processes that draw or read pictures; 0: none", lower_bound=0),
     "validation_examples": flags.DEFINE_integer("validation_examples", None, "pictures read after each epoch", lower_bound=1),
     "eval_examples": flags.DEFINE_integer("eval_examples", None, "pictures read at the end", lower_bound=1),

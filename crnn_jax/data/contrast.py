@@ -13,7 +13,7 @@ _CLEAR = 32  # levels from the background, from which on a pixel can be seen wel
 _CLEAR_SHARE = 0.4  # of the marked pixels of a picture that isn't faint; on a faint one the dots alone are clear
 # Stretching: all but this share of the pixels are no further from the background than a text's strokes, though dots and arcs
 # may be; and how far these strokes then are, which leaves room for what is further.
-_STROKES, _REACH = 0.95, 170
+STROKES, REACH = 0.95, 170
 
 
 def equalize(image: np.ndarray, which: Equalize) -> np.ndarray:
@@ -44,8 +44,8 @@ def equalize(image: np.ndarray, which: Equalize) -> np.ndarray:
             return image
         return _grey(cv2.equalizeHist(cv2.bitwise_not(distance)))
     counts = np.cumsum(_histogram(distance, 0, mask=_largest(image)))
-    strokes = max(1, int(np.argmax(counts >= _STROKES * counts[-1])))
-    levels = (255 - np.minimum(255, np.arange(256) * _REACH // strokes)).astype(np.uint8)
+    strokes = max(1, int(np.argmax(counts >= STROKES * counts[-1])))
+    levels = (255 - np.minimum(255, np.arange(256) * REACH // strokes)).astype(np.uint8)
     return _grey(cv2.LUT(distance, levels)) if which == "stretch_grey" else cv2.LUT(distances, levels)
 
 

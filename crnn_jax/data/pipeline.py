@@ -47,6 +47,23 @@ def training_batches(
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=ahead, prefetch_buffer_size=ahead)))
 
 
+def example_numbers(batch_size: int, *, host: int = 0, hosts: int = 1) -> grain.DatasetIterator:
+    """Batches of pictures that a device draws itself: ``indices``, their numbers, and ``positions``, (B,) int32 each.
+
+    Args:
+        batch_size: of all hosts together; a multiple of ``hosts``.
+        host: number of this host, from 0.
+        hosts: how many there are.
+    """
+    positions = np.array_split(np.arange(batch_size), hosts)[host]
+
+    def numbers(batch: int) -> dict[str, np.ndarray]:
+        indices = (batch * batch_size + positions) % 2**31
+        return {"indices": indices.astype(np.int32), "positions": positions.astype(np.int32)}
+
+    return iter(grain.MapDataset.range(ENDLESS // batch_size).map(numbers).to_iter_dataset(grain.ReadOptions(num_threads=0)))
+
+
 def evaluation_batches(
     workers: BatchWorkers,
     split: Split,

@@ -24,8 +24,8 @@ from crnn_jax.drawing.fonts import glyph
 from crnn_jax.drawing.random import RandomNumbers
 
 _OPACITY = 1.97  # of a character, for each level of its luminance
-_BRIGHTEST, _DARKEST = 201, 6  # channels of a text's colour are below
-_UNWARPED = "-"
+BRIGHTEST, DARKEST = 201, 6  # channels of a text's colour are below
+UNWARPED = "-"
 _OVERLAP = 0.25  # of the average width, at most
 # Pillow's SMOOTH weighs a pixel 5 and its eight neighbours 1 each. No sum over 13 lies halfway between two integers.
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
@@ -68,7 +68,7 @@ class Ink(NamedTuple):
 def choose_ink(draws: RandomNumbers, *, darkest: bool = False) -> Ink:
     """Colours by chance; the darkest texts are nearly or wholly transparent."""
     background = tuple(238 + draws.below(18) for _ in range(3))
-    return Ink(background, tuple(draws.below(_DARKEST if darkest else _BRIGHTEST) for _ in range(3)))
+    return Ink(background, tuple(draws.below(DARKEST if darkest else BRIGHTEST) for _ in range(3)))
 
 
 def empty(height: int, width: int, colour: Sequence[int]) -> np.ndarray:
@@ -114,12 +114,12 @@ def character(
     Raises:
         ValueError: the character leaves no ink.
     """
-    ink, w, h = _ink(font, size, text, weight)
+    ink, w, h = framed_ink(font, size, text, weight)
     angle = draws.uniform(-distortion.rotation, distortion.rotation)
     dx, dy = w * draws.uniform(*distortion.across), h * draws.uniform(*distortion.down)
     x1, y1, x2, y2 = (int(draws.uniform(-d, d)) for d in (dx, dy, dx, dy))
     rotated = _Rotation(ink.shape[1] - 2, ink.shape[0] - 2, math.radians(angle))
-    if text == _UNWARPED:
+    if text == UNWARPED:
         places = np.empty((2, rotated.height, rotated.width), np.float32)
         places[0], places[1] = _CENTRES[: rotated.width], _CENTRES[: rotated.height, None]
     else:
@@ -144,7 +144,7 @@ class _Rotation:
         """The rotated picture at some places.
 
         Args:
-            ink: (h + 2, w + 2, 2) uint8, see `_ink`.
+            ink: (h + 2, w + 2, 2) uint8, see `framed_ink`.
             places: (2, h', w') float32, x and y; overwritten.
 
         Returns:
@@ -201,7 +201,7 @@ def _scaled(places: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=16384)
-def _ink(font: str, size: int, text: str, weight: float) -> tuple[np.ndarray, int, int]:
+def framed_ink(font: str, size: int, text: str, weight: float = 0.0) -> tuple[np.ndarray, int, int]:
     """A character's coverage as alpha and as a colour times alpha, with its width and height.
 
     Pillow weighs colours by alpha when it interpolates, and nobody looks at alpha later: so strokes come out bolder.
@@ -295,11 +295,17 @@ class _Tables(NamedTuple):
 _LEVELS = np.arange(256, dtype=np.uint32)[:, None]
 
 
+@functools.cache
+def opacities() -> np.ndarray:
+    """Of a character for each luminance, (256,) uint32."""
+    return np.minimum(255, (np.arange(256) * _OPACITY).astype(np.uint32))
+
+
 @functools.lru_cache(maxsize=16)
 def _tables(ink: Ink) -> _Tables:
     scaled = divided_by_255(_LEVELS * np.array(ink.text, np.uint32))
     luminance = scaled @ np.array([299, 587, 114], np.uint32) // 1000  # rounded down, as Pillow did then
-    opacity = np.minimum(255, (luminance * _OPACITY).astype(np.uint32))[:, None]
+    opacity = opacities()[luminance][:, None]
     colour = scaled * opacity
     on_background = divided_by_255(np.array(ink.background, np.uint32) * (255 - opacity) + colour)
     return _Tables(

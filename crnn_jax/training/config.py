@@ -14,6 +14,8 @@ Schedule = Literal["constant", "step", "alternate", "onecycle"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Optimizer = Literal["adam", "muon"]
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+Drawing = Literal["host", "device"]
+DRAWINGS: tuple[Drawing, ...] = get_args(Drawing)
 Dtype = Literal["float32", "bfloat16"]
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 BatchNormStatistics = Literal["global", "tower"]
@@ -41,6 +43,7 @@ class Config(Architecture):
         batch_norm: ``global`` averages BatchNorm's statistics over all devices, ``tower`` lets each device use its own.
         dtype: of the activations; parameters, statistics and loss are float32.
         seed: of the parameters, the dropout and the examples.
+        drawing: where training pictures are drawn: by processes of the ``host``, or within the step on each ``device``.
         workers: processes that draw or read examples; None: as many as suit the machine.
         keep_all: keep the weights of every epoch; otherwise of the best and the newest.
         validation_examples: read after each epoch.
@@ -63,6 +66,7 @@ class Config(Architecture):
     batch_norm: BatchNormStatistics = "global"
     dtype: Dtype = "float32"
     seed: int = 0
+    drawing: Drawing = "host"
     workers: int | None = None
     keep_all: bool = False
     validation_examples: int = 1000
@@ -73,7 +77,8 @@ class Config(Architecture):
         for name in ("epochs", "steps_per_epoch", "batch_size", "lr_stages", "validation_examples", "eval_examples"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
-        check_choices(self, {"optimizer": OPTIMIZERS, "lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS})
+        choices = {"optimizer": OPTIMIZERS, "lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS}
+        check_choices(self, {**choices, "drawing": DRAWINGS})
         if not self.learning_rate > 0:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not 0 <= self.l2 < 1:

@@ -20,9 +20,10 @@ from tqdm import tqdm
 from crnn_jax import plots
 from crnn_jax.data.examples import BatchMaker
 from crnn_jax.data.images import UnreadableImage
-from crnn_jax.data.pipeline import evaluation_batches, training_batches
+from crnn_jax.data.pipeline import evaluation_batches, example_numbers, training_batches
 from crnn_jax.data.workers import BatchWorkers
 from crnn_jax.decoding import Decoder
+from crnn_jax.device_drawing import make_draw
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu
@@ -130,6 +131,8 @@ def _default_devices(batch_size: int) -> list[jax.Device]:
 def _check_fit(task: Task, config: Config, devices: int) -> None:
     if config.batch_size % devices:
         raise UserError(f"batch_size {config.batch_size} can't be spread evenly over {devices} devices")
+    if config.drawing == "device":
+        make_draw(task)  # or says why not
     columns, width = output_columns(config.architecture, task.preparation.width), task.preparation.width
     if columns < task.max_length:
         raise UserError(
@@ -160,7 +163,8 @@ class _Run:
             axis_name=steps.AXIS if synchronised else None,
         )
         tx = make_optimizer(config)
-        self._train_step = steps.make_train_step(model, tx, devices, average_statistics=not synchronised)
+        draw = make_draw(task) if config.drawing == "device" else None
+        self._train_step = steps.make_train_step(model, tx, devices, average_statistics=not synchronised, draw=draw)
         self._eval_step = steps.make_eval_step(model, devices)
         init_key, self._key = jax.random.split(jax.random.key(config.seed))
         state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width)
@@ -170,13 +174,16 @@ class _Run:
         makers = {split: self._maker(split) for split in splits}
         self._examples = {split: len(maker.source) for split, maker in makers.items()}
         self._workers = stack.enter_context(BatchWorkers(makers, config.worker_count))
-        self._batches = training_batches(
-            self._workers,
-            len(makers["train"].source),
-            config.batch_size,
-            seed=config.seed,
-            ahead=2 * max(1, config.worker_count),
-        )
+        if config.drawing == "device":
+            self._batches = example_numbers(config.batch_size)
+        else:
+            self._batches = training_batches(
+                self._workers,
+                len(makers["train"].source),
+                config.batch_size,
+                seed=config.seed,
+                ahead=2 * max(1, config.worker_count),
+            )
 
         self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
         self._unreadable: set[str] = set()
@@ -242,7 +249,7 @@ class _Run:
         for _ in range(self._config.steps_per_epoch - self._epoch.steps):
             with self._minding_signals():
                 made = next(self._batches)
-            self._note_unreadable(made["unreadable"])
+            self._note_unreadable(made.get("unreadable", ()))
             batch = steps.shard(made, len(self._devices))
             self._state, metrics = self._train_step(self._state, batch, self._key)
             self._step += 1

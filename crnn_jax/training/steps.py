@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -12,10 +12,12 @@ import optax
 
 from crnn_jax import ctc
 from crnn_jax.data.examples import Batch
+from crnn_jax.device_drawing.drawn import Draw
 from crnn_jax.models.crnn import CRNN, Columns
 from crnn_jax.training.state import TrainState
 
 AXIS = "devices"
+_DRAWING = 2**32 - 1  # folded into a run's key for its pictures; steps, for dropout, are below
 
 TrainStep = Callable[[TrainState, dict[str, Any], jax.Array], tuple[TrainState, dict[str, jax.Array]]]
 
@@ -40,7 +42,12 @@ EvalStep = Callable[[TrainState, dict[str, Any]], Read]
 
 
 def make_train_step(
-    model: CRNN, tx: optax.GradientTransformation, devices: Sequence[jax.Device], *, average_statistics: bool = False
+    model: CRNN,
+    tx: optax.GradientTransformation,
+    devices: Sequence[jax.Device],
+    *,
+    average_statistics: bool = False,
+    draw: Draw | None = None,
 ) -> TrainStep:
     """A step of gradient descent, the batch spread over the devices.
 
@@ -55,9 +62,13 @@ def make_train_step(
         devices: the batch's places.
         average_statistics: average BatchNorm's running statistics over the devices after the step, for a model whose
             devices each use their own in the step.
+        draw: makes the pictures within the step, each device those of its part, from the ``indices`` of the batch; None: they
+            are in the batch.
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
+        if draw is not None:
+            batch = batch | _draw_batch(draw, jax.random.fold_in(key, _DRAWING), batch["indices"])
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, state.step), batch["positions"])
 
         def total_loss(params: Any) -> tuple[jax.Array, Any]:
@@ -91,6 +102,18 @@ def make_train_step(
     return jax.pmap(step, AXIS, in_axes=(0, 0, None), donate_argnums=(0,), devices=devices)
 
 
+def _draw_batch(draw: Draw, key: jax.Array, indices: jax.Array) -> dict[str, jax.Array]:
+    """The arrays of `crnn_jax.data.examples.Batch` for some numbers of examples, (B,) int32."""
+    drawn = jax.vmap(draw)(jax.vmap(jax.random.fold_in, (None, 0))(key, indices))
+    return {
+        "images": drawn.image,
+        "widths": jnp.full(len(indices), drawn.image.shape[2], jnp.int32),
+        "labels": drawn.ids,
+        "label_lengths": drawn.length,
+        "weights": jnp.ones(len(indices), jnp.float32),
+    }
+
+
 def make_eval_step(model: CRNN, devices: Sequence[jax.Device]) -> EvalStep:
     """A step that reads a batch, from a replicated state and a batch of `shard`."""
 
@@ -103,7 +126,7 @@ def make_eval_step(model: CRNN, devices: Sequence[jax.Device]) -> EvalStep:
     return jax.pmap(step, AXIS, devices=devices)
 
 
-def shard(batch: Batch, devices: int) -> dict[str, np.ndarray]:
+def shard(batch: Batch | Mapping[str, np.ndarray], devices: int) -> dict[str, np.ndarray]:
     """Splits the (B, ...) arrays of a batch into (D, B / D, ...)."""
     arrays = {name: value for name, value in batch.items() if isinstance(value, np.ndarray)}
     return {name: array.reshape(devices, -1, *array.shape[1:]) for name, array in arrays.items()}

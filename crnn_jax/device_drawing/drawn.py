@@ -1,0 +1,27 @@
+"""What is drawn on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+
+
+class Drawn(NamedTuple):
+    """A picture and its text.
+
+    Attributes:
+        image: (H, W, 3) uint8.
+        ids: (L,) int32, of its text, padded with the blank.
+        length: () int32, of the text.
+        background: (3,) int32, its colour.
+    """
+
+    image: jax.Array
+    ids: jax.Array
+    length: jax.Array
+    background: jax.Array
+
+
+Draw = Callable[[jax.Array], Drawn]  # of a random key

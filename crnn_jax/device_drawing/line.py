@@ -1,0 +1,219 @@
+"""`crnn_jax.drawing.line` in jax: one picture at a time, for `jax.vmap`.
+
+Given the same numbers, the two draw the same picture but for rounding (``tests/device_drawing`` compares them).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from crnn_jax.device_drawing.glyphs import Atlas
+from crnn_jax.drawing import line
+
+_V02 = line.Distortion()
+_OPACITIES = line.opacities()
+_LUMINANCE = np.array([299, 587, 114], np.int32)
+_STEPS = 32  # of a pixel, in which OpenCV interpolates
+
+
+class Pieces(NamedTuple):
+    """Characters of a picture, from left to right.
+
+    Attributes:
+        glyphs: (N,) int32, numbers of an `Atlas`.
+        present: (N,) bool, those that are there.
+        angles: (N,) float32, radians.
+        corners: (N, 4) int32, how far the corners move: x1, y1, x2, y2.
+        overlaps: (N,) float32 of 0 to 1, how much of the most that there may be each next one overlaps with.
+    """
+
+    glyphs: jax.Array
+    present: jax.Array
+    angles: jax.Array
+    corners: jax.Array
+    overlaps: jax.Array
+
+
+class Ink(NamedTuple):
+    """`crnn_jax.drawing.line.Ink` as arrays: (3,) int32 each."""
+
+    background: jax.Array
+    text: jax.Array
+
+
+def choose_ink(key: jax.Array, darkest: jax.Array) -> Ink:
+    """Colours by chance; () bool says whether the text is nearly transparent."""
+    background, text = jax.random.uniform(key, (2, 3))
+    brightest = jnp.where(darkest, line.DARKEST, line.BRIGHTEST)
+    return Ink(238 + (18 * background).astype(jnp.int32), (brightest * text).astype(jnp.int32))
+
+
+def choose_pieces(
+    key: jax.Array, atlas: Atlas, glyphs: jax.Array, present: jax.Array, distortion: line.Distortion = _V02
+) -> Pieces:
+    """Angles, corners and overlaps by chance for the characters of a text."""
+    chance = jax.random.uniform(key, (8, glyphs.shape[0]))
+    angles = jnp.radians((2 * chance[0] - 1) * distortion.rotation)
+    low, high = jnp.array([distortion.across, distortion.down]).T
+    most = atlas.sizes[glyphs].T * (low[:, None] + chance[1:3] * (high - low)[:, None])  # (2, N)
+    corners = (2 * chance[3:7].T - 1) * jnp.tile(most.T, (1, 2))
+    return Pieces(glyphs, present, angles, corners.astype(jnp.int32), chance[7])
+
+
+def side_by_side(atlas: Atlas, pieces: Pieces, count: jax.Array, ink: Ink, height: int, width: int, room: int) -> jax.Array:
+    """Draws pieces; a text that is too wide is made narrower.
+
+    Args:
+        atlas: of the glyphs.
+        pieces: from left to right.
+        count: () int, of characters, for the average width.
+        ink: colours.
+        height: of the picture.
+        width: likewise.
+        room: pixels that the widest text takes.
+
+    Returns:
+        (height, width, 3) int32.
+    """
+    rows, columns = patch_shape(atlas)
+    patches, sizes = jax.vmap(lambda *piece: character(atlas, *piece))(pieces.glyphs, pieces.angles, pieces.corners)
+    widths = jnp.where(pieces.present, sizes[:, 0], 0)
+    text_width = jnp.sum(widths)
+    average = text_width // count
+    steps = widths - jnp.where(pieces.present, (pieces.overlaps * (average // 4 + 1)).astype(jnp.int32), 0)
+    xs = average // 10 + jnp.cumsum(steps) - steps
+    # int() rounds towards zero, also where a character is higher than the picture.
+    offsets = height - sizes[:, 1]
+    ys = jnp.sign(offsets) * (jnp.abs(offsets) // 2) + rows
+    canvas = jnp.broadcast_to(ink.background[None, None], (height + 2 * rows, room + columns, 3))
+
+    def paste(canvas: jax.Array, piece: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+        patch, x, y, present = piece
+        below = lax.dynamic_slice(canvas, (y, x, 0), (rows, columns, 3))
+        return lax.dynamic_update_slice(canvas, jnp.where(present, blend(below, patch, ink), below), (y, x, 0)), None
+
+    canvas, _ = lax.scan(paste, canvas, (patches, xs, ys, pieces.present))
+    narrowed = (2 * jnp.arange(width) + 1) * jnp.maximum(text_width, width) // (2 * width)
+    return canvas[rows : rows + height][:, jnp.minimum(narrowed, room - 1)]
+
+
+def patch_shape(atlas: Atlas) -> tuple[int, int]:
+    """Rows and columns that hold any of an atlas's characters."""
+    sizes, inks = np.asarray(atlas.sizes), np.asarray(atlas.ink_sizes)
+    # One that is only rotated takes as much as its diagonal.
+    diagonals = np.ceil(np.hypot(*inks.T) + 2) * np.asarray(atlas.unwarped)
+    width, height = np.maximum(sizes.max(axis=0), int(diagonals.max()))
+    return int(height), int(width)
+
+
+def character(atlas: Atlas, glyph: jax.Array, angle: jax.Array, corners: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The coverage of a rotated and warped character, and its size.
+
+    Args:
+        atlas: of the glyphs.
+        glyph: () int32, its number.
+        angle: () float32, radians.
+        corners: (4,) int32, see `Pieces`.
+
+    Returns:
+        (rows, columns) int32 of 0 to 255, of `patch_shape`; width and height of what of it counts, (2,) int32.
+    """
+    rows, columns = patch_shape(atlas)
+    size, half, unwarped = atlas.sizes[glyph], atlas.ink_sizes[glyph] / 2, atlas.unwarped[glyph]
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    reach = jnp.abs(jnp.stack([jnp.stack([cos, sin]), jnp.stack([sin, cos])])) @ half
+    rotated = jnp.ceil(half + reach) - jnp.floor(half - reach)
+    pixels = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows))) + 0.5  # (2, rows, columns), x and y
+    places = jnp.where(unwarped, pixels, _warped(pixels, size, corners, rotated)) - rotated[:, None, None] / 2
+    x = cos * places[0] - sin * places[1]
+    y = sin * places[0] + cos * places[1]
+    inside = (jnp.abs(x) < half[0]) & (jnp.abs(y) < half[1])
+    shown = jnp.where(unwarped, rotated.astype(jnp.int32), size)
+    inside &= (pixels[0] < shown[0]) & (pixels[1] < shown[1])
+    # From pixels' corners to their centres, and one for the frame.
+    product, alpha = _interpolated(atlas.ink, glyph, x + half[0] + 0.5, y + half[1] + 0.5)
+    coverage = jnp.minimum(255, product * 255 // jnp.maximum(alpha, 1))
+    return jnp.where(inside, coverage, 0), shown
+
+
+def _warped(pixels: jax.Array, size: jax.Array, corners: jax.Array, rotated: jax.Array) -> jax.Array:
+    """Where the pixels of a warped picture lie in the rotated one, to the nearest pixel, (2, rows, columns)."""
+    (w, h), (x1, y1, x2, y2) = size, corners
+    w2, h2 = w + jnp.abs(x1) + jnp.abs(x2), h + jnp.abs(y1) + jnp.abs(y2)
+    of_x = _quadrilateral(w, h, x1, -x1, w2 + x2, w2 - x2)
+    of_y = _quadrilateral(w, h, y1, h2 - y2, h2 + y2, -y1)
+    x, y = pixels
+    places = jnp.stack([a + b * y + (c + d * y) * x for a, b, c, d in (of_x, of_y)])
+    places = (jnp.floor(places) + 0.5) * (rotated / jnp.stack([w2, h2]))[:, None, None]
+    return jnp.floor(places) + 0.5
+
+
+def _quadrilateral(w: jax.Array, h: jax.Array, nw: jax.Array, sw: jax.Array, se: jax.Array, ne: jax.Array) -> list[jax.Array]:
+    return [nw, (sw - nw) / h, (ne - nw) / w, (se - sw - ne + nw) / (w * h)]
+
+
+def _interpolated(ink: jax.Array, glyph: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Bilinear, (2, rows, columns) int32; what lies outside is any number."""
+    x, y = (jnp.round(places * _STEPS) / _STEPS for places in (x, y))
+    x0, y0 = jnp.floor(x), jnp.floor(y)
+    right, down = x - x0, y - y0
+    total = jnp.zeros((*x.shape, 2))
+    for dy, weight_y in ((0, 1 - down), (1, down)):
+        for dx, weight_x in ((0, 1 - right), (1, right)):
+            # Indices past the ends are clipped.
+            level = ink.at[glyph, y0.astype(jnp.int32) + dy, x0.astype(jnp.int32) + dx].get(mode="clip")
+            total += (weight_y * weight_x)[..., None] * level
+    return jnp.moveaxis(jnp.round(total).astype(jnp.int32), -1, 0)
+
+
+def blend(below: jax.Array, coverage: jax.Array, ink: Ink) -> jax.Array:
+    """Lays a character on a picture by its own luminance.
+
+    Args:
+        below: (h, w, 3) int32.
+        coverage: (h, w) int32 of 0 to 255.
+        ink: its colour.
+    """
+    scaled = divided_by_255(coverage[..., None] * ink.text[None, None])
+    luminance = scaled @ _LUMINANCE // 1000
+    opacity = jnp.asarray(_OPACITIES, jnp.int32)[luminance][..., None]
+    return divided_by_255(below * (255 - opacity) + scaled * opacity)
+
+
+def visible(ink: Ink) -> jax.Array:
+    """Whether a text leaves any trace, () bool."""
+    luminance = ink.text @ _LUMINANCE // 1000
+    return jnp.asarray(_OPACITIES)[luminance] > 0
+
+
+def divided_by_255(values: jax.Array) -> jax.Array:
+    """Rounded."""
+    values = values + 128
+    return (values + (values >> 8)) >> 8
+
+
+def draw_dots(picture: jax.Array, places: jax.Array, pixels: np.ndarray, colour: jax.Array) -> jax.Array:
+    """Draws dots of one colour.
+
+    Args:
+        picture: (H, W, 3) int32.
+        places: (D, 2) int32, row and column.
+        pixels: (N, 2) int, of each dot from its place.
+        colour: (3,) int32.
+    """
+    ys, xs = jnp.moveaxis(places[:, None] + jnp.asarray(pixels)[None], -1, 0)
+    outside = (ys < 0) | (xs < 0)  # negative indices would count from the end
+    return picture.at[jnp.where(outside, picture.shape[0], ys), xs].set(colour, mode="drop")
+
+
+def smooth(picture: jax.Array) -> jax.Array:
+    """Pillow's SMOOTH filter, the outermost pixels left as they are; (H, W, 3) int32."""
+    rows, columns = picture.shape[0] - 2, picture.shape[1] - 2
+    around = sum(picture[i : i + rows, j : j + columns] for i in range(3) for j in range(3))
+    total = around + 4 * picture[1:-1, 1:-1]
+    return picture.at[1:-1, 1:-1].set((2 * total + 13) // 26)

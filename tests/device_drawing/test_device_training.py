@@ -1,0 +1,75 @@
+"""Training on pictures that the devices draw."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import crnn_jax
+from crnn_jax import UserError, tasks
+from crnn_jax.data.contrast import equalize
+from crnn_jax.data.pipeline import example_numbers
+from crnn_jax.device_drawing import contrast, level1
+from crnn_jax.device_drawing.drawn import Drawn
+from crnn_jax.drawing.level1 import Style
+from crnn_jax.models.crnn import CRNN
+from crnn_jax.training import steps
+from crnn_jax.training.config import Config
+from crnn_jax.training.state import create_state
+
+SMALL = Config(backbone="light", rnn="none", hidden=16, epochs=1, steps_per_epoch=3, batch_size=8, drawing="device", dropout=0.1)
+SMALL = dataclasses.replace(SMALL, validation_examples=8, eval_examples=8, workers=0)
+
+
+@pytest.mark.parametrize("darkest", [False, True])
+def test_contrast_is_stretched_as_on_the_host(darkest):
+    source = tasks.level1("faint" if darkest else "competition").source("train", 0)
+    for i in range(10):
+        picture = source[i].image
+        background = [np.bincount(picture[..., channel].ravel()).argmax() for channel in range(3)]
+        drawn = Drawn(jnp.asarray(picture), jnp.zeros(7, int), jnp.zeros((), int), jnp.array(background))
+        np.testing.assert_array_equal(contrast.stretch_grey(drawn).image, equalize(picture, "stretch_grey"))
+
+
+def test_a_step_does_not_depend_on_the_number_of_devices():
+    task = tasks.level1()
+    model = CRNN.of(SMALL.architecture, task.alphabet, task.preparation, axis_name=steps.AXIS)
+    tx, draw, ends = optax.sgd(0.01), level1.make_draw(Style(("DejaVuSans.ttf",)), faint=0.1), []
+    for count in (1, 2):
+        devices = jax.devices()[:count]
+        state = steps.replicate(create_state(model, tx, jax.random.key(0), 60, 180), devices)
+        step = steps.make_train_step(model, tx, devices, draw=draw)
+        numbers = example_numbers(8)
+        for batch in (next(numbers), next(numbers)):
+            state, sums = step(state, steps.shard(batch, count), jax.random.key(1))
+        assert steps.unreplicate(sums)["examples"] == 8
+        ends.append(steps.unreplicate(state.params))
+    for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_hosts_draw_disjoint_parts_of_the_same_batches():
+    alone, hosts = example_numbers(6), [example_numbers(6, host=host, hosts=2) for host in range(2)]
+    for _ in range(3):
+        whole, parts = next(alone), [next(numbers) for numbers in hosts]
+        for name, array in whole.items():
+            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), array)
+    assert whole["indices"].tolist() == [12, 13, 14, 15, 16, 17]
+
+
+def test_a_run_draws_on_the_device_and_goes_on(tmp_path):
+    task = tasks.level1()
+    whole = crnn_jax.train(task, dataclasses.replace(SMALL, epochs=2), tmp_path / "whole")
+    assert whole.train_images == 48
+
+    report = crnn_jax.train(task, dataclasses.replace(SMALL, epochs=2), tmp_path / "whole")  # finished: judged again
+    assert report.exact_match == whole.exact_match
+
+
+def test_pictures_of_a_folder_are_not_drawn(tmp_path):
+    with pytest.raises(UserError, match="not drawn on the device"):
+        crnn_jax.train(tasks.captcha(), SMALL, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
