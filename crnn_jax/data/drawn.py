@@ -18,7 +18,7 @@ from crnn_jax.locate import join
 CAPTCHA_ALPHABET = Alphabet(string.digits + string.ascii_uppercase)
 CAPTCHA_LENGTH = 4
 CAPTCHA_WIDTH, CAPTCHA_HEIGHT = 170, 80
-_HARD = "0O"  # nearly all the mistakes of a network that has learned the rest
+CAPTCHA_HARD = "0O"  # nearly all the mistakes of a network that has learned the rest
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def package_captcha(text: str) -> Example:
 def _captcha_text(draws: Draws, emphasis: float = 0.0) -> str:
     def character() -> str:
         hard = draws.uniform() < emphasis
-        return draws.choice(_HARD if hard else CAPTCHA_ALPHABET.characters)
+        return draws.choice(CAPTCHA_HARD if hard else CAPTCHA_ALPHABET.characters)
 
     return "".join(character() for _ in range(CAPTCHA_LENGTH))
 

@@ -5,6 +5,7 @@ Given the same numbers, the two draw the same picture but for rounding (``tests/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -65,7 +66,17 @@ def choose_pieces(
     return Pieces(glyphs, present, angles, corners.astype(jnp.int32), chance[7])
 
 
-def side_by_side(atlas: Atlas, pieces: Pieces, count: jax.Array, ink: Ink, height: int, width: int, room: int) -> jax.Array:
+def side_by_side(
+    atlas: Atlas,
+    pieces: Pieces,
+    count: jax.Array | int,
+    ink: Ink,
+    height: int,
+    width: int,
+    room: int,
+    *,
+    solid: bool = False,
+) -> jax.Array:
     """Draws pieces; a text that is too wide is made narrower.
 
     Args:
@@ -76,12 +87,16 @@ def side_by_side(atlas: Atlas, pieces: Pieces, count: jax.Array, ink: Ink, heigh
         height: of the picture.
         width: likewise.
         room: pixels that the widest text takes.
+        solid: as Pillow draws now: a stroke has its colour up to the faintest pixel of its edge, and sizes are changed by
+            interpolating; otherwise as it did in 2017: edges are darker, and the nearest pixels are taken.
 
     Returns:
         (height, width, 3) int32.
     """
     rows, columns = patch_shape(atlas)
-    patches, sizes = jax.vmap(lambda *piece: character(atlas, *piece))(pieces.glyphs, pieces.angles, pieces.corners)
+    patches, sizes = jax.vmap(lambda *piece: character(atlas, *piece, solid=solid))(
+        pieces.glyphs, pieces.angles, pieces.corners
+    )
     widths = jnp.where(pieces.present, sizes[:, 0], 0)
     text_width = jnp.sum(widths)
     average = text_width // count
@@ -98,8 +113,19 @@ def side_by_side(atlas: Atlas, pieces: Pieces, count: jax.Array, ink: Ink, heigh
         return lax.dynamic_update_slice(canvas, jnp.where(present, blend(below, patch, ink), below), (y, x, 0)), None
 
     canvas, _ = lax.scan(paste, canvas, (patches, xs, ys, pieces.present))
-    narrowed = (2 * jnp.arange(width) + 1) * jnp.maximum(text_width, width) // (2 * width)
-    return canvas[rows : rows + height][:, jnp.minimum(narrowed, room - 1)]
+    return _narrowed(canvas[rows : rows + height], jnp.maximum(text_width, width), width, solid)
+
+
+def _narrowed(canvas: jax.Array, wide: jax.Array, width: int, solid: bool) -> jax.Array:
+    """The first ``wide`` columns of a picture, (H, W, 3) int32, as ``width`` columns."""
+    doubled = (2 * jnp.arange(width) + 1) * wide  # of the place, in columns of half the width
+    if not solid:
+        return canvas[:, doubled // (2 * width)]
+    place = jnp.clip(doubled / (2 * width) - 0.5, 0, wide - 1)
+    left = place.astype(jnp.int32)
+    share = (place - left)[None, :, None]
+    right = jnp.minimum(left + 1, wide - 1)
+    return jnp.round((1 - share) * canvas[:, left] + share * canvas[:, right]).astype(jnp.int32)
 
 
 def patch_shape(atlas: Atlas) -> tuple[int, int]:
@@ -111,7 +137,9 @@ def patch_shape(atlas: Atlas) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def character(atlas: Atlas, glyph: jax.Array, angle: jax.Array, corners: jax.Array) -> tuple[jax.Array, jax.Array]:
+def character(
+    atlas: Atlas, glyph: jax.Array, angle: jax.Array, corners: jax.Array, *, solid: bool = False
+) -> tuple[jax.Array, jax.Array]:
     """The coverage of a rotated and warped character, and its size.
 
     Args:
@@ -119,6 +147,7 @@ def character(atlas: Atlas, glyph: jax.Array, angle: jax.Array, corners: jax.Arr
         glyph: () int32, its number.
         angle: () float32, radians.
         corners: (4,) int32, see `Pieces`.
+        solid: see `side_by_side`.
 
     Returns:
         (rows, columns) int32 of 0 to 255, of `patch_shape`; width and height of what of it counts, (2,) int32.
@@ -129,28 +158,79 @@ def character(atlas: Atlas, glyph: jax.Array, angle: jax.Array, corners: jax.Arr
     reach = jnp.abs(jnp.stack([jnp.stack([cos, sin]), jnp.stack([sin, cos])])) @ half
     rotated = jnp.ceil(half + reach) - jnp.floor(half - reach)
     pixels = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows))) + 0.5  # (2, rows, columns), x and y
-    places = jnp.where(unwarped, pixels, _warped(pixels, size, corners, rotated)) - rotated[:, None, None] / 2
-    x = cos * places[0] - sin * places[1]
-    y = sin * places[0] + cos * places[1]
-    inside = (jnp.abs(x) < half[0]) & (jnp.abs(y) < half[1])
+
+    def sample(places: jax.Array) -> jax.Array:
+        """The rotated character's colour times alpha, and alpha, at some of its places, (2, rows, columns)."""
+        centred = places - rotated[:, None, None] / 2
+        x = cos * centred[0] - sin * centred[1]
+        y = sin * centred[0] + cos * centred[1]
+        inside = (jnp.abs(x) < half[0]) & (jnp.abs(y) < half[1])
+        # From pixels' corners to their centres, and one for the frame.
+        return jnp.where(inside, _interpolated(atlas.ink, glyph, x + half[0] + 0.5, y + half[1] + 0.5), 0)
+
+    warped, larger = _warped(pixels, size, corners)
+    if solid:
+        alpha = _resized(lambda places: sample(places)[1], rotated, larger, diagonal(atlas))
+        coverage = jnp.where(_pick(alpha, warped, larger) > 0, 255, 0)
+    else:
+        places = (jnp.floor(warped) + 0.5) * (rotated / larger)[:, None, None]
+        product, alpha = sample(jnp.where(unwarped, pixels, jnp.floor(places) + 0.5))
+        coverage = jnp.minimum(255, product * 255 // jnp.maximum(alpha, 1))
     shown = jnp.where(unwarped, rotated.astype(jnp.int32), size)
-    inside &= (pixels[0] < shown[0]) & (pixels[1] < shown[1])
-    # From pixels' corners to their centres, and one for the frame.
-    product, alpha = _interpolated(atlas.ink, glyph, x + half[0] + 0.5, y + half[1] + 0.5)
-    coverage = jnp.minimum(255, product * 255 // jnp.maximum(alpha, 1))
-    return jnp.where(inside, coverage, 0), shown
+    return jnp.where((pixels[0] < shown[0]) & (pixels[1] < shown[1]), coverage, 0), shown
 
 
-def _warped(pixels: jax.Array, size: jax.Array, corners: jax.Array, rotated: jax.Array) -> jax.Array:
-    """Where the pixels of a warped picture lie in the rotated one, to the nearest pixel, (2, rows, columns)."""
+def diagonal(atlas: Atlas) -> int:
+    """Rows and columns that hold any of an atlas's characters, however it is rotated."""
+    return int(np.ceil(np.hypot(*np.asarray(atlas.ink_sizes).T)).max()) + 2
+
+
+def _resized(sample: Callable[[jax.Array], jax.Array], rotated: jax.Array, larger: jax.Array, room: int) -> jax.Array:
+    """A rotated character in another size: Pillow's ``resize`` with its cubic, across and then down.
+
+    Args:
+        sample: gives the rotated character at some places.
+        rotated: (2,), its width and height.
+        larger: (2,), those that it is to have.
+        room: rows and columns that hold it.
+
+    Returns:
+        (2 room, 2 room) float32, integers.
+    """
+    pixels = jnp.stack(jnp.meshgrid(jnp.arange(room), jnp.arange(room))) + 0.5
+    picture = jnp.where(jnp.all(pixels < rotated[:, None, None], axis=0), sample(pixels), 0)
+    across, down = (_cubic(rotated[axis], larger[axis], room) for axis in (0, 1))
+    picture = jnp.clip(jnp.round(picture @ across.T), 0, 255)
+    return jnp.clip(jnp.round(down @ picture), 0, 255)
+
+
+def _cubic(before: jax.Array, after: jax.Array, room: int) -> jax.Array:
+    """Weights of the ``before`` pixels in each of the ``after``, (2 room, room); Keys 1981, with a = -0.5."""
+    scale = before / after
+    wide = jnp.maximum(scale, 1)
+    centres = (jnp.arange(2 * room)[:, None] + 0.5) * scale
+    pixels = jnp.arange(room)[None]
+    d = jnp.abs(pixels + 0.5 - centres) / wide
+    weights = jnp.where(d < 1, (1.5 * d - 2.5) * d * d + 1, jnp.where(d < 2, ((-0.5 * d + 2.5) * d - 4) * d + 2, 0))
+    weights = jnp.where(pixels < before, weights, 0)
+    return weights / jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1e-6)
+
+
+def _pick(picture: jax.Array, places: jax.Array, size: jax.Array) -> jax.Array:
+    """The pixels of a picture at some places, (2, ...), 0 where they lie outside of its size."""
+    inside = jnp.all((places >= 0) & (places < size[:, None, None]), axis=0)
+    x, y = jnp.floor(places).astype(jnp.int32)
+    return jnp.where(inside, picture.at[y, x].get(mode="clip"), 0)
+
+
+def _warped(pixels: jax.Array, size: jax.Array, corners: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Where pixels lie before Pillow's ``QUAD``, (2, rows, columns), in a picture that is larger, (2,) its size."""
     (w, h), (x1, y1, x2, y2) = size, corners
     w2, h2 = w + jnp.abs(x1) + jnp.abs(x2), h + jnp.abs(y1) + jnp.abs(y2)
     of_x = _quadrilateral(w, h, x1, -x1, w2 + x2, w2 - x2)
     of_y = _quadrilateral(w, h, y1, h2 - y2, h2 + y2, -y1)
     x, y = pixels
-    places = jnp.stack([a + b * y + (c + d * y) * x for a, b, c, d in (of_x, of_y)])
-    places = (jnp.floor(places) + 0.5) * (rotated / jnp.stack([w2, h2]))[:, None, None]
-    return jnp.floor(places) + 0.5
+    return jnp.stack([a + b * y + (c + d * y) * x for a, b, c, d in (of_x, of_y)]), jnp.stack([w2, h2])
 
 
 def _quadrilateral(w: jax.Array, h: jax.Array, nw: jax.Array, sw: jax.Array, se: jax.Array, ne: jax.Array) -> list[jax.Array]:
@@ -209,6 +289,24 @@ def draw_dots(picture: jax.Array, places: jax.Array, pixels: np.ndarray, colour:
     ys, xs = jnp.moveaxis(places[:, None] + jnp.asarray(pixels)[None], -1, 0)
     outside = (ys < 0) | (xs < 0)  # negative indices would count from the end
     return picture.at[jnp.where(outside, picture.shape[0], ys), xs].set(colour, mode="drop")
+
+
+def draw_arc(picture: jax.Array, box: tuple[jax.Array, ...], start: jax.Array, end: jax.Array, colour: jax.Array) -> jax.Array:
+    """Draws a part of an ellipse, one pixel wide.
+
+    Args:
+        picture: (H, W, 3) int32.
+        box: x1, y1, x2, y2 of the whole ellipse, () int32 each.
+        start: degrees from the right, clockwise.
+        end: likewise.
+        colour: (3,) int32.
+    """
+    x1, y1, x2, y2 = box
+    # Enough points to leave no gap in an ellipse as large as the picture.
+    angles = jnp.radians(start + (end - start) * jnp.linspace(0, 1, 4 * max(picture.shape[:2])))
+    xs = jnp.round((x1 + x2) / 2 + (x2 - x1) / 2 * jnp.cos(angles)).astype(jnp.int32)
+    ys = jnp.round((y1 + y2) / 2 + (y2 - y1) / 2 * jnp.sin(angles)).astype(jnp.int32)
+    return picture.at[ys, xs].set(colour, mode="drop")
 
 
 def smooth(picture: jax.Array) -> jax.Array:

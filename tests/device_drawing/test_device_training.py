@@ -20,7 +20,9 @@ from crnn_jax.training import steps
 from crnn_jax.training.config import Config
 from crnn_jax.training.state import create_state
 
-SMALL = Config(backbone="light", rnn="none", hidden=16, epochs=1, steps_per_epoch=3, batch_size=8, drawing="device", dropout=0.1)
+SMALL = Config(
+    backbone="light", rnn="none", hidden=16, epochs=1, steps_per_epoch=3, batch_size=8, drawing="device", dropout=0.1
+)
 SMALL = dataclasses.replace(SMALL, validation_examples=8, eval_examples=8, workers=0)
 
 
@@ -69,7 +71,7 @@ def test_a_run_draws_on_the_device_and_goes_on(tmp_path):
     assert report.exact_match == whole.exact_match
 
 
-def test_pictures_of_a_folder_are_not_drawn(tmp_path):
-    with pytest.raises(UserError, match="not drawn on the device"):
-        crnn_jax.train(tasks.captcha(), SMALL, tmp_path / "run")
+def test_other_tasks_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError, match="drawn on the device"):
+        crnn_jax.train(tasks.level2(), SMALL, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,82 @@
+"""Captchas drawn in jax against those drawn on the host."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from crnn_jax import tasks
+from crnn_jax.device_drawing import captcha as device_captcha
+from crnn_jax.device_drawing import line, make_draw
+from crnn_jax.drawing import captcha
+from crnn_jax.drawing.fonts import glyph
+from crnn_jax.drawing.random import Draws
+
+ALPHABET = tasks.captcha().alphabet
+CHARACTERS = ALPHABET.characters + " "
+
+
+def pieces_of(text, draws):
+    """The numbers that the host's drawing takes, in its order."""
+    rows = []
+
+    def piece(c):
+        size = draws.below(3)
+        _, w, h = glyph(captcha.FONT, captcha.FONT_SIZES[size], c)
+        draws.below(5), draws.below(7)
+        angle = math.radians(-30 + draws.uniform() * 60)
+        dx, dy = w * draws.uniform() * 0.2 + 0.1, h * draws.uniform() * (0.3 - 0.2) + 0.2
+        corners = [int(draws.uniform() * 2 * d - d) for d in (dx, dy, dx, dy)]
+        rows.append((size * len(CHARACTERS) + CHARACTERS.index(c), angle, corners))
+
+    for c in text:
+        if draws.uniform() > captcha.BLANK_PROBABILITY:
+            piece(" ")
+        piece(c)
+    overlaps = [draws.uniform() for _ in rows]
+    glyphs, angles, corners = zip(*rows, strict=True)
+    present = jnp.ones(len(rows), bool)
+    return line.Pieces(jnp.array(glyphs), present, jnp.array(angles), jnp.array(corners), jnp.array(overlaps))
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_the_same_numbers_give_the_same_text(index):
+    draws = Draws(2, "train", index)
+    text = "".join(draws.choice(ALPHABET.characters) for _ in range(4))
+    background, colour = (250, 240, 245), (20 + 20 * index, 180 - 20 * index, 60)
+    host = captcha._draw_text(text, (*colour, 240), background, 170, 80, Draws(3, "train", index))
+    pieces = pieces_of(text, Draws(3, "train", index))
+    ink = line.Ink(jnp.array(background), jnp.array(colour))
+    atlas = device_captcha._atlas(ALPHABET.characters)
+    device = line.side_by_side(atlas, pieces, 4, ink, 80, 170, 400, solid=True)
+    difference = np.abs(np.asarray(device) - np.asarray(host).astype(int))
+    assert np.mean(difference) < 2
+    assert np.mean(difference > 60) < 0.02
+
+
+def test_pictures_are_statistically_those_of_the_package():
+    task = tasks.captcha(emphasis=0.25)
+    drawn = jax.jit(jax.vmap(make_draw(task)))(jax.random.split(jax.random.key(0), 64))
+    assert drawn.image.shape == (64, 80, 170, 3)
+    assert drawn.length.tolist() == [4] * 64
+    zeros = np.mean(np.isin(np.asarray(drawn.ids), ALPHABET.encode("0O")))
+    assert zeros == pytest.approx(0.25 + 0.75 * 2 / 36, abs=0.1)
+    package = np.array([tasks.captcha().source("test", 0)[i].image for i in range(64)], float)
+    ours = np.asarray(drawn.image, float)
+    assert ours.mean() == pytest.approx(package.mean(), abs=4)
+    assert ours.std() == pytest.approx(package.std(), abs=5)
+    for axis in (1, 2):
+        filled = [(p.min(axis=3) < 200).mean(axis=(0, axis)) for p in (ours, package)]
+        np.testing.assert_allclose(*filled, atol=0.2)
+
+
+def test_an_arc_is_unbroken_and_one_pixel_wide():
+    picture = jnp.zeros((80, 170, 3), jnp.int32)
+    box = tuple(map(jnp.array, (10, 20, 160, 60)))
+    drawn = np.asarray(line.draw_arc(picture, box, jnp.array(0.0), jnp.array(180.0), jnp.array([9, 9, 9])))[..., 0] > 0
+    assert drawn[:40].sum() == 0  # the lower half
+    columns = drawn[:, 10:161]
+    assert columns.any(axis=0).all()
+    assert np.all(columns[:, 40:110].sum(axis=0) == 1)
