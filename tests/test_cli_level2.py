@@ -1,6 +1,7 @@
 """The command line on level 2: locating, reading whole canvases, plots, votes."""
 
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -119,3 +120,21 @@ def test_vote_writes_a_result_file(capsys, tmp_path):
     status, _, err = run(capsys, "vote", tmp_path / "a", tmp_path / "b")
     assert status == 1
     assert "has 1 lines" in err
+
+
+def test_lines_can_be_read_each_alone(capsys, pictures, tmp_path):
+    task = replace(tasks.level2(), preparation=tasks.LEVEL2_LINES)
+    config = Config(
+        rnn="none", hidden=16, epochs=1, steps_per_epoch=1, batch_size=2, workers=0, validation_examples=2, eval_examples=2
+    )
+    assert train(task, config, tmp_path / "run", devices=jax.devices()[:1]).computable == 1
+    status, lines, _ = run(capsys, "read", pictures, "--model", tmp_path / "run", "--format", "json")
+    assert status == 0
+    for line in lines:
+        reading = json.loads(line)
+        assert Level2().contains(reading["text"])
+        edges = [(character["x0"], character["x1"]) for character in reading["characters"]]
+        assert all(x0 <= x1 for x0, x1 in edges)
+        assert [x0 for x0, _ in edges] == sorted(x0 for x0, _ in edges)
+        separators = [edge for edge, c in zip(edges, reading["text"], strict=True) if c == ";"]
+        assert all(x0 == x1 for x0, x1 in separators)
