@@ -2,7 +2,7 @@
 
     python -m experiments.level1 --recipe=quick
 
-``quick`` trains the `light` network on 217,600 pictures that we draw. With more time, or from the competition's own folder
+``quick`` trains the `light` network on 256,000 pictures that we draw. With more time, or from the competition's own folder
 (``0.png ...`` and ``labels.txt``):
 
     python -m experiments.level1 --recipe=quick --epochs=100 --workdir=runs/level1-long
@@ -50,7 +50,7 @@ RECIPES = {
         Config(
             backbone="light",
             epochs=10,
-            steps_per_epoch=340,
+            steps_per_epoch=400,
             batch_size=64,
             optimizer="muon",
             learning_rate=6e-3,

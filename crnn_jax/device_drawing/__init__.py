@@ -22,9 +22,10 @@ def make_draw(task: Task) -> Draw:
     Raises:
         UserError: it can't be drawn on a device: its pictures come from a folder, or nobody has written that yet.
     """
+    draw = _make_draw(task)
     if task.preparation.equalize not in _PREPARATIONS:
         raise UserError(f"equalize={task.preparation.equalize} is not done on the device")
-    draw, prepare = _make_draw(task), _PREPARATIONS[task.preparation.equalize]
+    prepare = _PREPARATIONS[task.preparation.equalize]
 
     def draw_prepared(key: jax.Array) -> Drawn:
         return prepare(draw(key))
