@@ -2,8 +2,8 @@
 
     python -m experiments.level2 --recipe=quick
 
-``quick`` trains the `light` network on 128,000 strips that we draw. On two cores of an AMD EPYC, beside other work, that took 64.6
-minutes without compilation and validation, and read 94.6% of 1,000 whole canvases right (95%: 93.0 to 95.8). One run, seed 0.
+``quick`` trains the `light` network on 128,000 strips that we draw. On two cores of an AMD EPYC, beside other work, that took
+64.6 minutes without compilation and validation, and read 94.6% of 1,000 whole canvases right (95%: 93.0 to 95.8). One run.
 From the competition's own pictures (``0.png ...`` and ``labels.txt``), whose lines are best found once and for all, and perhaps
 put together anew:
 
