@@ -24,6 +24,7 @@ from absl import app, flags
 
 from crnn_jax.errors import UserError
 from crnn_jax.host import prepare_cpu
+from crnn_jax.training.log import log_to_stderr
 from experiments.benchmark.report import machine, print_table
 
 SUITES = ("train", "read", "draw", "ctc", "locate")
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> None:
     """Runs a suite and prints its table."""
     if argv[1:]:
         sys.exit(f"error: what is {argv[1]!r}? options are written --name=value; --help lists them")
+    log_to_stderr()
     prepare_cpu()
     try:
         suite = importlib.import_module(f"experiments.benchmark.{flags.FLAGS.suite}")

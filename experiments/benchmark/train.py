@@ -128,7 +128,9 @@ def _with_drawing(count: int, seed: int) -> Iterator[Row]:
     size, batches = case.config.batch_size, 8
     step = _Ours(case)
     maker = BatchMaker(case.task.source("train", seed), case.task.preparation, case.task.alphabet, case.task.max_length)
-    loader = torch.utils.data.DataLoader(_PackageCaptchas(seed), size, num_workers=case.config.worker_count)
+    loader = torch.utils.data.DataLoader(
+        _PackageCaptchas(seed), size, num_workers=case.config.worker_count, multiprocessing_context="spawn"
+    )
     drawn = iter(loader)
     model = pytorch.TorchCRNN(case.config.architecture, case.task.alphabet.size, case.task.preparation.height)
     model = model.to(pytorch.device()).train()
