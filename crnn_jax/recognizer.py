@@ -15,14 +15,14 @@ import numpy as np
 from crnn_jax import ctc
 from crnn_jax import grammar as grammars
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.data.examples import BATCH_SIZE, Preparation, used_width
+from crnn_jax.data.examples import BATCH_SIZE, Preparation
 from crnn_jax.data.images import check_array, read_image
 from crnn_jax.decoding import Decode, Decoded, Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
 from crnn_jax.locate import NoFormula
 from crnn_jax.models.config import Architecture
-from crnn_jax.models.crnn import CRNN, geometry, output_columns
+from crnn_jax.models.crnn import CRNN, geometry, output_columns, used_widths
 from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.rundir import RunDirectory
 
@@ -170,8 +170,10 @@ class Recognizer:
         place = geometry(self.architecture)
         places: list[tuple[float, float]] = []
         left = 0.0
-        for number, line in enumerate(np.split(image, self.preparation.lines)):
-            width = image.shape[1] if self.preparation.lines == 1 else used_width(line)
+        widths = [image.shape[1]]
+        if self.preparation.lines > 1:
+            widths = used_widths(np.stack(np.split(image, self.preparation.lines))).tolist()
+        for number, width in enumerate(widths):
             if number and width:
                 places.append((left, left))  # the separator
             columns = np.arange(output_columns(self.architecture, width) + 1) + self.architecture.drop_columns

@@ -123,12 +123,6 @@ class Preparation:
         return stacked
 
 
-def used_width(image: np.ndarray) -> int:
-    """Where a picture ends that is black from there on, (H, W, 3), as a multiple of `STEP`."""
-    last = int(np.flatnonzero(image.any(axis=(0, 2)))[-1]) + 1 if image.any() else 0
-    return min(-(-last // STEP) * STEP, image.shape[1])
-
-
 def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Stretched to a size; a picture that has it already keeps its pixels."""
     if image.shape[:2] == (height, width):

@@ -16,7 +16,7 @@ from jax import lax
 from crnn_jax.device_drawing.glyphs import Atlas
 from crnn_jax.drawing import line
 
-_V02 = line.Distortion()
+_V02 = line.Distortion()  # of version 0.2 of the captcha package
 _OPACITIES = line.opacities()
 _LUMINANCE = np.array([299, 587, 114], np.int32)
 _STEPS = 32  # of a pixel, in which OpenCV interpolates

@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import STEP, Preparation
@@ -119,7 +120,7 @@ class CRNN(nn.Module):
         return VGG(depths, padding, a.initialization, normalization)
 
 
-def used_widths(images: jax.Array) -> jax.Array:
+def used_widths(images: jax.Array | np.ndarray) -> jax.Array:
     """Where pictures end that are black from there on, as multiples of `STEP`.
 
     Args:
@@ -128,7 +129,7 @@ def used_widths(images: jax.Array) -> jax.Array:
     Returns:
         (B,) int32.
     """
-    used = jnp.any(images != 0, axis=(1, 3))
+    used = jnp.any(jnp.asarray(images) != 0, axis=(1, 3))
     last = jnp.max(jnp.where(used, jnp.arange(1, images.shape[2] + 1)[None], 0), axis=1)
     return jnp.minimum(-(-last // STEP) * STEP, images.shape[2])
 

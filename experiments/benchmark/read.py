@@ -62,7 +62,7 @@ class _Peer:
         task = tasks.captcha()
         self._alphabet = task.alphabet
         model = pytorch.TorchCRNN(Architecture(backbone=backbone), task.alphabet.size, task.preparation.height)
-        self._model = model.to(pytorch.device()).channels_last().eval()
+        self._model = model.to(pytorch.device()).channels_last().train(False)
 
     @torch.inference_mode()
     def read(self, pictures: list[np.ndarray]) -> list[str]:

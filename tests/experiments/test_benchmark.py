@@ -59,7 +59,7 @@ def test_the_peer_is_the_same_network(backbone):
     architecture = Architecture(backbone=backbone)
     ours, images = CRNN(architecture, 11), np.zeros((1, 48, 100, 3), np.uint8)
     variables = ours.init(jax.random.key(0), images, np.array([100]))
-    peer = TorchCRNN(architecture, 11, 48).eval()
+    peer = TorchCRNN(architecture, 11, 48).train(False)
     logits, _ = ours.apply(variables, images, np.array([100]))
     assert peer(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).shape == logits.shape
     # PyTorch's GRU has a second bias for each gate, where one is enough but for the candidate's.
