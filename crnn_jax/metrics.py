@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
@@ -70,6 +71,16 @@ class Score:
             self.computable + other.computable,
             self.exact_value + other.exact_value,
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON types."""
+        return asdict(self) | {"confusions": [[*pair, count] for pair, count in self.confusions.items()]}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Score:
+        """What `to_json` gave."""
+        confusions = Counter({(true, read): count for true, read, count in value["confusions"]})
+        return cls(**(value | {"confusions": confusions}))
 
     @property
     def exact_match(self) -> float:

@@ -178,7 +178,12 @@ LEVEL1_STYLES = {
 
 
 def level1(
-    variant: str = "competition", *, equalize: Equalize = "stretch_grey", faint: float = 0.0, emphasis: float = 0.0
+    variant: str = "competition",
+    *,
+    equalize: Equalize = "stretch_grey",
+    faint: float = 0.0,
+    emphasis: float = 0.0,
+    hard: float = 0.0,
 ) -> Task:
     """Arithmetic such as ``(3-7)+5`` at 180x60.
 
@@ -188,6 +193,8 @@ def level1(
         equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
         emphasis: share of the training pictures in the faces that are misread most often, besides those that come by chance.
+        hard: share of the characters in training that are 1, 7, + or *, besides those that come by chance: they are misread
+            most often.
 
     Raises:
         UserError: there is no such variant.
@@ -199,10 +206,10 @@ def level1(
         alphabet=grammar.alphabet,
         preparation=Preparation(level1_drawing.HEIGHT, level1_drawing.WIDTH, equalize=equalize),
         max_length=grammar.MAX_LENGTH,
-        source=functools.partial(drawn.Level1Source, style=LEVEL1_STYLES[variant], faint=faint, emphasis=emphasis),
+        source=functools.partial(drawn.Level1Source, style=LEVEL1_STYLES[variant], faint=faint, emphasis=emphasis, hard=hard),
         judge="our own drawing",
         grammar=grammar,
-        data={"variant": variant, "faint": faint, "emphasis": emphasis},
+        data={"variant": variant, "faint": faint, "emphasis": emphasis, "hard": hard},
     )
 
 

@@ -15,7 +15,7 @@ from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu
 from crnn_jax.models.config import BACKBONES, RECURRENCES
 from crnn_jax.tasks import BAD_EXAMPLES, BadExamples, Task, from_folder
-from crnn_jax.training.config import BATCH_NORMS, DRAWINGS, DTYPES, OPTIMIZERS, SCHEDULES, Config
+from crnn_jax.training.config import BATCH_NORMS, DRAWINGS, DTYPES, ON_NAN, OPTIMIZERS, SCHEDULES, Config
 from crnn_jax.training.log import log_to_stderr, logger
 
 INTERRUPTED = 130
@@ -41,6 +41,11 @@ _BAD_EXAMPLES = flags.DEFINE_enum(
 _RESUME = flags.DEFINE_enum(
     "resume", "auto", ["auto", "never"], "auto: go on with a run in --workdir; never: refuse if there is one"
 )
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "several processes train together: HOST:PORT of process 0, or auto under SLURM and Open MPI"
+)
+_PROCESSES = flags.DEFINE_integer("processes", None, "how many processes there are, for --coordinator=HOST:PORT", lower_bound=1)
+_PROCESS = flags.DEFINE_integer("process", None, "number of this one, from 0", lower_bound=0)
 
 # Flags that override a field of the recipe's `Config`; None leaves it.
 _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
@@ -59,6 +64,7 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "batch_norm": flags.DEFINE_enum("batch_norm", None, BATCH_NORMS, "statistics over all devices, or of each alone"),
     "dtype": flags.DEFINE_enum("dtype", None, DTYPES, "of the activations"),
     "seed": flags.DEFINE_integer("seed", None, "of parameters, dropout and examples", lower_bound=0),
+    "on_nan": flags.DEFINE_enum("on_nan", None, ON_NAN, "a step whose loss is no number ends the run, or is left out"),
     "drawing": flags.DEFINE_enum("drawing", None, DRAWINGS, "draw on the host, or on each device within the step"),
     "workers": flags.DEFINE_integer("workers", None, "processes that draw or read pictures; 0: none", lower_bound=0),
     "validation_examples": flags.DEFINE_integer("validation_examples", None, "pictures read after each epoch", lower_bound=1),
@@ -112,6 +118,10 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
         if _DATA_DIR.value:
             task = from_folder(task, _DATA_DIR.value, cast(BadExamples, _BAD_EXAMPLES.value))
         prepare_cpu()  # before `_hint` asks jax where it runs
+        if _COORDINATOR.value:
+            from crnn_jax.training.hosts import connect  # imports jax
+
+            connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
         _hint(config)
         crnn_jax.train(task, config, workdir, resume=_RESUME.value == "auto")
     except UserError as error:

@@ -46,7 +46,7 @@ RECIPES = {
         ),
     ),
     "quick": Recipe(
-        tasks.level1(faint=0.02, emphasis=0.25),
+        tasks.level1(faint=0.02, emphasis=0.25, hard=0.2),
         Config(
             backbone="light",
             epochs=10,

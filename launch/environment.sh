@@ -26,3 +26,8 @@ install() {
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".${1:+[$1]}"
   cat pyproject.toml constraints.txt > "$stamp"
 }
+
+# install_for_machine: with CUDA where there is an NVIDIA GPU.
+install_for_machine() {
+  if nvidia-smi -L > /dev/null 2>&1; then install cuda; else install ""; fi
+}

@@ -19,6 +19,7 @@ CAPTCHA_ALPHABET = Alphabet(string.digits + string.ascii_uppercase)
 CAPTCHA_LENGTH = 4
 CAPTCHA_WIDTH, CAPTCHA_HEIGHT = 170, 80
 CAPTCHA_HARD = "0O"  # nearly all the mistakes of a network that has learned the rest
+LEVEL1_HARD = "17", "+*"  # likewise, in place of other digits and operators
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Level1Source:
         style: of the pictures.
         faint: share of the training pictures whose text is nearly as bright as the background, besides those of chance.
         emphasis: share of the training pictures in the faces that are misread most often, besides those of chance.
+        hard: share of the characters in training that are 1, 7, + or *, besides those of chance.
     """
 
     split: Split
@@ -104,6 +106,7 @@ class Level1Source:
     style: level1.Style
     faint: float = 0.0
     emphasis: float = 0.0
+    hard: float = 0.0
 
     def __len__(self) -> int:
         return ENDLESS
@@ -111,11 +114,20 @@ class Level1Source:
     def __getitem__(self, index: int) -> Example:
         draws = Draws(self.seed, self.split, index)
         text = Level1().sample(draws)
+        if self.split == "train":
+            text = "".join(_level1_character(c, self.hard, draws) for c in text)
         ink = _choose_ink(draws, self.split, self.style.darkest, self.faint)
         hard = self.split == "train" and draws.uniform() < self.emphasis
         style = replace(self.style, fonts=level1.HARD_FONTS) if hard else self.style
         image = level1.draw(text, ink, style, draws)
         return Example(image, text if ink.visible else "")
+
+
+def _level1_character(character: str, hard: float, draws: Draws) -> str:
+    for kind, difficult in zip((Level1.DIGITS, Level1.OPERATORS), LEVEL1_HARD, strict=True):
+        if character in kind and draws.uniform() < hard:
+            return draws.choice(difficult)
+    return character
 
 
 @dataclass(frozen=True)

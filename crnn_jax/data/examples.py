@@ -142,6 +142,7 @@ class Batch(TypedDict):
         label_lengths: (B,) int32.
         weights: (B,) float32, 0 where there is no example.
         positions: (B,) int32, place in the batch of all hosts.
+        indices: (B,) int64, numbers of the examples.
         unreadable: what is wrong with pictures that can't be read; their places are empty.
     """
 
@@ -151,6 +152,7 @@ class Batch(TypedDict):
     label_lengths: np.ndarray
     weights: np.ndarray
     positions: np.ndarray
+    indices: np.ndarray
     unreadable: list[str]
 
 
@@ -191,6 +193,7 @@ class BatchMaker:
             label_lengths=np.zeros(size, np.int32),
             weights=np.zeros(size, np.float32),
             positions=np.arange(first_position, first_position + size, dtype=np.int32),
+            indices=np.asarray(indices),
             unreadable=[],
         )
         for place, index in enumerate(indices.tolist()):

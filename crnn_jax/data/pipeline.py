@@ -48,7 +48,8 @@ def training_batches(
 
 
 def example_numbers(batch_size: int, *, host: int = 0, hosts: int = 1) -> grain.DatasetIterator:
-    """Batches of pictures that a device draws itself: ``indices``, their numbers, and ``positions``, (B,) int32 each.
+    """Batches of pictures that a device draws itself: their ``numbers`` and ``positions``, (B,) int32 each, and
+    ``indices``, the numbers again for people.
 
     Args:
         batch_size: of all hosts together; a multiple of ``hosts``.
@@ -59,7 +60,7 @@ def example_numbers(batch_size: int, *, host: int = 0, hosts: int = 1) -> grain.
 
     def numbers(batch: int) -> dict[str, np.ndarray]:
         indices = (batch * batch_size + positions) % 2**31
-        return {"indices": indices.astype(np.int32), "positions": positions.astype(np.int32)}
+        return {"numbers": indices.astype(np.int32), "positions": positions.astype(np.int32), "indices": indices}
 
     return iter(grain.MapDataset.range(ENDLESS // batch_size).map(numbers).to_iter_dataset(grain.ReadOptions(num_threads=0)))
 

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import jax
 
 from crnn_jax.data.drawn import CAPTCHA_HARD, CAPTCHA_LENGTH
-from crnn_jax.device_drawing import captcha, level1
-from crnn_jax.device_drawing.contrast import stretch_grey
+from crnn_jax.device_drawing import captcha, level1, level2
+from crnn_jax.device_drawing.contrast import stretch
 from crnn_jax.device_drawing.drawn import Draw, Drawn
+from crnn_jax.device_drawing.fit import fit
 from crnn_jax.errors import UserError
-from crnn_jax.tasks import LEVEL1_STYLES, Task
+from crnn_jax.tasks import LEVEL1_STYLES, LEVEL2_STYLES, Task
 
-_PREPARATIONS: dict[str, Callable[[Drawn], Drawn]] = {"never": lambda drawn: drawn, "stretch_grey": stretch_grey}
+_CONTRASTS: dict[str, Callable[[Drawn], Drawn]] = {
+    "never": lambda drawn: drawn,
+    "stretch": stretch,
+    "stretch_grey": functools.partial(stretch, grey=True),
+}
 
 
 def make_draw(task: Task) -> Draw:
     """Draws the training pictures of a task, prepared, by the chances of its source on the host.
 
     Raises:
-        UserError: it can't be drawn on a device: its pictures come from a folder, or nobody has written that yet.
+        UserError: it can't be drawn on a device: its pictures come from a folder, or are prepared in another way.
     """
     draw = _make_draw(task)
-    if task.preparation.equalize not in _PREPARATIONS:
-        raise UserError(f"equalize={task.preparation.equalize} is not done on the device")
-    prepare = _PREPARATIONS[task.preparation.equalize]
+    preparation = task.preparation
+    if preparation.equalize not in _CONTRASTS or preparation.lines > 1:
+        raise UserError(f"drawing on the device: there is no equalize={preparation.equalize}, lines={preparation.lines}")
+    contrast = _CONTRASTS[preparation.equalize]
 
     def draw_prepared(key: jax.Array) -> Drawn:
-        return prepare(draw(key))
+        drawn = contrast(draw(key))
+        return fit(drawn, preparation) if preparation.widths else drawn
 
     return draw_prepared
 
@@ -40,5 +48,7 @@ def _make_draw(task: Task) -> Draw:
             size = task.preparation.width, task.preparation.height
             return captcha.make_draw(task.alphabet, CAPTCHA_LENGTH, *size, CAPTCHA_HARD, data["emphasis"])
         case "level1" if "emphasis" in data:
-            return level1.make_draw(LEVEL1_STYLES[data["variant"]], data["faint"], data["emphasis"])
-    raise UserError(f"{task.name}: only captchas and level 1 are drawn on the device, and no pictures from a folder")
+            return level1.make_draw(LEVEL1_STYLES[data["variant"]], data["faint"], data["emphasis"], data["hard"])
+        case "level2" if "variety" in data:
+            return level2.make_draw(LEVEL2_STYLES[data["variant"]], data["variety"], data["faint"])
+    raise UserError(f"{task.name}: only captchas and levels 1 and 2 are drawn on the device, and no pictures from a folder")

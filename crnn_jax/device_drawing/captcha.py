@@ -11,7 +11,7 @@ import numpy as np
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.device_drawing import line
 from crnn_jax.device_drawing.drawn import Draw, Drawn
-from crnn_jax.device_drawing.glyphs import Atlas, make_atlas
+from crnn_jax.device_drawing.glyphs import Atlas, Face, make_atlas
 from crnn_jax.drawing import captcha
 from crnn_jax.drawing.line import dot
 
@@ -19,7 +19,7 @@ from crnn_jax.drawing.line import dot
 @functools.cache
 def _atlas(characters: str) -> Atlas:
     """Glyph ``size * characters + character``; the last character is the blank."""
-    return make_atlas((captcha.FONT, size, c) for size in captcha.FONT_SIZES for c in characters + " ")
+    return make_atlas(Face(captcha.FONT, size, c) for size in captcha.FONT_SIZES for c in characters + " ")
 
 
 def make_draw(alphabet: Alphabet, length: int, width: int, height: int, hard: str = "", emphasis: float = 0.0) -> Draw:
@@ -52,7 +52,7 @@ def make_draw(alphabet: Alphabet, length: int, width: int, height: int, hard: st
         ink = line.Ink(238 + (colours[0] * 18).astype(jnp.int32), 10 + (colours[1] * 191).astype(jnp.int32))
         picture = line.side_by_side(atlas, pieces, length, ink, height, width, room, solid=True)
         picture = line.smooth(_draw_noise(noise_key, picture, ink.text))
-        return Drawn(picture.astype(jnp.uint8), ids, jnp.array(length), ink.background)
+        return Drawn(picture.astype(jnp.uint8), ids, jnp.array(length), ink.background, jnp.array([width, height]))
 
     return draw
 
@@ -72,7 +72,7 @@ def _draw_noise(key: jax.Array, picture: jax.Array, colour: jax.Array) -> jax.Ar
     height, width, _ = picture.shape
     dot_key, arc_key = jax.random.split(key)
     places = jax.random.uniform(dot_key, (captcha.DOTS, 2)) * jnp.array([[height + 1, width + 1]])
-    picture = line.draw_dots(picture, places.astype(jnp.int32), dot(), colour)
+    picture = line.draw_dots(picture, places.astype(jnp.int32), dot()[None], colour[None])
     chance = jax.random.uniform(arc_key, (6,))
     fifth, fifth_of_height = width // 5, height // 5
     x1 = (chance[0] * (fifth + 1)).astype(jnp.int32)

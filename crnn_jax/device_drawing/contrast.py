@@ -8,10 +8,11 @@ from crnn_jax.data.contrast import REACH, STROKES
 from crnn_jax.device_drawing.drawn import Drawn
 
 
-def stretch_grey(drawn: Drawn) -> Drawn:
-    """`crnn_jax.data.contrast.equalize` by ``stretch_grey``; the background is known here."""
+def stretch(drawn: Drawn, *, grey: bool = False) -> Drawn:
+    """`crnn_jax.data.contrast.equalize` by ``stretch``, or by ``stretch_grey``; the background is known here."""
     image = drawn.image.astype(jnp.int32)
-    distance = jnp.max(jnp.abs(image - drawn.background[None, None]), axis=2)
+    distances = jnp.abs(image - drawn.background[None, None])
+    distance = jnp.max(distances, axis=2)
     counts = jnp.any(image > 0, axis=2)
     enough = STROKES * jnp.sum(counts)
     # The least level that so many pixels are at or below, by bisection.
@@ -19,6 +20,6 @@ def stretch_grey(drawn: Drawn) -> Drawn:
     for bit in (128, 64, 32, 16, 8, 4, 2, 1):
         below = jnp.sum((distance < strokes + bit) & counts)
         strokes = jnp.where(below >= enough, strokes, strokes + bit)
-    levels = 255 - jnp.minimum(255, distance * REACH // jnp.maximum(1, strokes))
-    grey = jnp.broadcast_to(levels[..., None], image.shape).astype(jnp.uint8)
-    return drawn._replace(image=grey)
+    shown = jnp.broadcast_to(distance[..., None], image.shape) if grey else distances
+    levels = 255 - jnp.minimum(255, shown * REACH // jnp.maximum(1, strokes))
+    return drawn._replace(image=levels.astype(jnp.uint8))

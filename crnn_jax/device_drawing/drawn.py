@@ -16,12 +16,14 @@ class Drawn(NamedTuple):
         ids: (L,) int32, of its text, padded with the blank.
         length: () int32, of the text.
         background: (3,) int32, its colour.
+        size: (2,) int32, width and height of what counts of the picture; the rest, to the right and below, is black.
     """
 
     image: jax.Array
     ids: jax.Array
     length: jax.Array
     background: jax.Array
+    size: jax.Array
 
 
 Draw = Callable[[jax.Array], Drawn]  # of a random key

@@ -12,7 +12,21 @@ import numpy as np
 from crnn_jax.drawing import line
 from crnn_jax.drawing.fonts import glyph
 
-Face = tuple[str, int, str]  # font, size in pixels, character
+
+class Face(NamedTuple):
+    """What a glyph is drawn from.
+
+    Attributes:
+        font: a file of `crnn_jax.drawing.fonts`.
+        size: in pixels.
+        character: one, perhaps a blank.
+        weight: how much bolder than the font, see `crnn_jax.drawing.line.character`.
+    """
+
+    font: str
+    size: int
+    character: str
+    weight: float = 0.0
 
 
 class Atlas(NamedTuple):
@@ -34,11 +48,11 @@ class Atlas(NamedTuple):
 def make_atlas(faces: Iterable[Face]) -> Atlas:
     """Draws glyphs; a blank has no ink."""
     inks, sizes, unwarped = [], [], []
-    for font, size, character in faces:
-        coverage, width, height = glyph(font, size, character)
-        inks.append(np.zeros((2, 2, 2), np.uint8) if coverage is None else line.framed_ink(font, size, character)[0])
+    for face in faces:
+        coverage, width, height = glyph(face.font, face.size, face.character)
+        inks.append(np.zeros((2, 2, 2), np.uint8) if coverage is None else line.framed_ink(*face)[0])
         sizes.append((width, height))
-        unwarped.append(character == line.UNWARPED)
+        unwarped.append(face.character == line.UNWARPED)
     room = np.zeros((len(inks), *np.max([ink.shape for ink in inks], axis=0)), np.uint8)
     for place, ink in zip(room, inks, strict=True):
         place[: ink.shape[0], : ink.shape[1]] = ink

@@ -94,26 +94,48 @@ def side_by_side(
         (height, width, 3) int32.
     """
     rows, columns = patch_shape(atlas)
-    patches, sizes = jax.vmap(lambda *piece: character(atlas, *piece, solid=solid))(
-        pieces.glyphs, pieces.angles, pieces.corners
-    )
-    widths = jnp.where(pieces.present, sizes[:, 0], 0)
+    patches, sizes = characters(atlas, pieces.glyphs, pieces.angles, pieces.corners, solid=solid)
+    xs, text_width = positions(sizes[:, 0], pieces.overlaps, pieces.present, count)
+    canvas = jnp.broadcast_to(ink.background[None, None], (height + 2 * rows, room + columns, 3))
+    canvas = paste(canvas, patches, xs, tops(sizes[:, 1], height) + rows, pieces.present, ink)
+    return _narrowed(canvas[rows : rows + height], jnp.maximum(text_width, width), width, solid)
+
+
+def positions(
+    widths: jax.Array, overlaps: jax.Array, present: jax.Array, count: jax.Array | int
+) -> tuple[jax.Array, jax.Array]:
+    """Where pieces of some widths start, (N,) int32, and the sum of the widths; arguments as of `Pieces` and `side_by_side`."""
+    widths = jnp.where(present, widths, 0)
     text_width = jnp.sum(widths)
     average = text_width // count
-    steps = widths - jnp.where(pieces.present, (pieces.overlaps * (average // 4 + 1)).astype(jnp.int32), 0)
-    xs = average // 10 + jnp.cumsum(steps) - steps
-    # int() rounds towards zero, also where a character is higher than the picture.
-    offsets = height - sizes[:, 1]
-    ys = jnp.sign(offsets) * (jnp.abs(offsets) // 2) + rows
-    canvas = jnp.broadcast_to(ink.background[None, None], (height + 2 * rows, room + columns, 3))
+    steps = widths - jnp.where(present, (overlaps * (average // 4 + 1)).astype(jnp.int32), 0)
+    return average // 10 + jnp.cumsum(steps) - steps, text_width
 
-    def paste(canvas: jax.Array, piece: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
-        patch, x, y, present = piece
-        below = lax.dynamic_slice(canvas, (y, x, 0), (rows, columns, 3))
-        return lax.dynamic_update_slice(canvas, jnp.where(present, blend(below, patch, ink), below), (y, x, 0)), None
 
-    canvas, _ = lax.scan(paste, canvas, (patches, xs, ys, pieces.present))
-    return _narrowed(canvas[rows : rows + height], jnp.maximum(text_width, width), width, solid)
+def tops(heights: jax.Array, height: jax.Array | int) -> jax.Array:
+    """Where pieces start in the middle of a height; negative for higher ones."""
+    offsets = height - heights
+    return jnp.sign(offsets) * (jnp.abs(offsets) // 2)  # int() rounds towards zero
+
+
+def paste(canvas: jax.Array, patches: jax.Array, xs: jax.Array, ys: jax.Array, present: jax.Array, ink: Ink) -> jax.Array:
+    """Lays pieces on a canvas that has room for them, one after the other.
+
+    Args:
+        canvas: (H, W, 3) int32.
+        patches: (N, h, w) int32, coverages.
+        xs: (N,) int32, their left edges.
+        ys: (N,) int32, their tops.
+        present: (N,) bool, those that are there.
+        ink: colours.
+    """
+
+    def one(canvas: jax.Array, piece: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+        patch, x, y, there = piece
+        below = lax.dynamic_slice(canvas, (y, x, 0), (*patch.shape, 3))
+        return lax.dynamic_update_slice(canvas, jnp.where(there, blend(below, patch, ink), below), (y, x, 0)), None
+
+    return lax.scan(one, canvas, (patches, xs, ys, present))[0]
 
 
 def _narrowed(canvas: jax.Array, wide: jax.Array, width: int, solid: bool) -> jax.Array:
@@ -135,6 +157,13 @@ def patch_shape(atlas: Atlas) -> tuple[int, int]:
     diagonals = np.ceil(np.hypot(*inks.T) + 2) * np.asarray(atlas.unwarped)
     width, height = np.maximum(sizes.max(axis=0), int(diagonals.max()))
     return int(height), int(width)
+
+
+def characters(
+    atlas: Atlas, glyphs: jax.Array, angles: jax.Array, corners: jax.Array, *, solid: bool = False
+) -> tuple[jax.Array, jax.Array]:
+    """`character` for many: (N, rows, columns) int32 and (N, 2) int32."""
+    return jax.vmap(lambda *piece: character(atlas, *piece, solid=solid))(glyphs, angles, corners)
 
 
 def character(
@@ -277,22 +306,35 @@ def divided_by_255(values: jax.Array) -> jax.Array:
     return (values + (values >> 8)) >> 8
 
 
-def draw_dots(picture: jax.Array, places: jax.Array, pixels: np.ndarray, colour: jax.Array) -> jax.Array:
-    """Draws dots of one colour.
+def draw_dots(picture: jax.Array, places: jax.Array, pixels: jax.Array | np.ndarray, colours: jax.Array) -> jax.Array:
+    """Draws dots, later ones over earlier ones.
 
     Args:
         picture: (H, W, 3) int32.
         places: (D, 2) int32, row and column.
-        pixels: (N, 2) int, of each dot from its place.
-        colour: (3,) int32.
+        pixels: (D, N, 2) or (1, N, 2) int, of each dot from its place.
+        colours: (D, 3) or (1, 3) int32.
     """
-    ys, xs = jnp.moveaxis(places[:, None] + jnp.asarray(pixels)[None], -1, 0)
-    outside = (ys < 0) | (xs < 0)  # negative indices would count from the end
-    return picture.at[jnp.where(outside, picture.shape[0], ys), xs].set(colour, mode="drop")
+    ys, xs = jnp.moveaxis(places[:, None] + jnp.asarray(pixels), -1, 0)
+    if len(colours) == 1:
+        return _put(picture, ys, xs, colours)
+    # Which of several values a scatter leaves in a pixel is anyone's guess, but the largest is well defined.
+    numbers = jnp.broadcast_to(jnp.arange(1, len(places) + 1)[:, None], ys.shape)
+    top = jnp.zeros(picture.shape[:2], jnp.int32).at[_inside(jnp.where(xs < 0, -1, ys), picture), xs].max(numbers, mode="drop")
+    return jnp.where(top[..., None] > 0, colours[top - 1], picture)
 
 
-def draw_arc(picture: jax.Array, box: tuple[jax.Array, ...], start: jax.Array, end: jax.Array, colour: jax.Array) -> jax.Array:
-    """Draws a part of an ellipse, one pixel wide.
+def draw_arc(
+    picture: jax.Array,
+    box: tuple[jax.Array, ...],
+    start: jax.Array,
+    end: jax.Array,
+    colour: jax.Array,
+    *,
+    left: jax.Array | int = 0,
+    top: jax.Array | int = 0,
+) -> jax.Array:
+    """Draws what is seen of a part of an ellipse, one pixel wide.
 
     Args:
         picture: (H, W, 3) int32.
@@ -300,13 +342,36 @@ def draw_arc(picture: jax.Array, box: tuple[jax.Array, ...], start: jax.Array, e
         start: degrees from the right, clockwise.
         end: likewise.
         colour: (3,) int32.
+        left: the picture's left edge, where the box is not counted from there.
+        top: likewise.
     """
     x1, y1, x2, y2 = box
-    # Enough points to leave no gap in an ellipse as large as the picture.
-    angles = jnp.radians(start + (end - start) * jnp.linspace(0, 1, 4 * max(picture.shape[:2])))
-    xs = jnp.round((x1 + x2) / 2 + (x2 - x1) / 2 * jnp.cos(angles)).astype(jnp.int32)
-    ys = jnp.round((y1 + y2) / 2 + (y2 - y1) / 2 * jnp.sin(angles)).astype(jnp.int32)
-    return picture.at[ys, xs].set(colour, mode="drop")
+    centre = (x1 + x2) / 2 - left, (y1 + y2) / 2 - top
+    radii = jnp.maximum((x2 - x1) / 2, 0.5), jnp.maximum((y2 - y1) / 2, 0.5)
+    # One point in each column and each row, in either half: where the ellipse is flat the columns leave no gap, where it is
+    # steep the rows don't, and both hit the same pixels.
+    for axis in (0, 1):
+        along = jnp.arange(picture.shape[1 - axis])
+        share = (along - centre[axis]) / radii[axis]
+        height = jnp.sqrt(jnp.maximum(0, 1 - share**2))
+        for side in (-1, 1):
+            unit = (share, side * height) if axis == 0 else (side * height, share)
+            angle = jnp.degrees(jnp.arctan2(unit[1], unit[0])) % 360
+            seen = (jnp.abs(share) <= 1) & ((angle - start) % 360 <= end - start)
+            across = jnp.round(centre[1 - axis] + radii[1 - axis] * side * height).astype(jnp.int32)
+            xs, ys = (along, across) if axis == 0 else (across, along)
+            picture = _put(picture, jnp.where(seen, ys, -1), xs, colour)
+    return picture
+
+
+def _put(picture: jax.Array, ys: jax.Array, xs: jax.Array, colour: jax.Array) -> jax.Array:
+    """Pixels in a colour, those that lie in the picture."""
+    return picture.at[_inside(jnp.where(xs < 0, -1, ys), picture), xs].set(colour, mode="drop")
+
+
+def _inside(ys: jax.Array, picture: jax.Array) -> jax.Array:
+    """Negative rows moved past the end, where they are dropped: jax would count them from there."""
+    return jnp.where(ys < 0, picture.shape[0], ys)
 
 
 def smooth(picture: jax.Array) -> jax.Array:

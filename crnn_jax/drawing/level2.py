@@ -26,13 +26,17 @@ WIDTHS = range(800, 4001, 800)
 BLOCK_WIDTH, BLOCK_HEIGHT = 800, 400  # where all lines stand
 LINE_HEIGHTS = range(100, 134)  # of a strip
 SIZES = range(38, 51)
-_AREA_PER_DOT = 4266  # pixels
-_BRIGHTEST = 201  # channels of an arc's colour are below
+AREA_PER_DOT = 4266  # pixels
+BRIGHTEST = 201  # channels of an arc's colour are below
 
 # A fraction: a bar, and below and above it characters made smaller.
-_BAR_WIDTH, _BAR_HEIGHT, _FRACTION_HEIGHT = 105, 3, 81
-_SMALLER = (0.8, 0.55)  # width and height
-_ABOVE, _BELOW = -24, 13  # centres of the numerator and the denominator, from the bar's
+BAR_WIDTH, BAR_HEIGHT, FRACTION_HEIGHT = 105, 3, 81
+SMALLER = (0.8, 0.55)  # width and height
+ABOVE, BELOW = -24, 13  # centres of the numerator and the denominator, from the bar's
+
+# Pixels that locating leaves around a line: some, and in a share of the cases, where dots or an arc touch the text, more.
+LEAST_MARGIN, MARGINS, MORE_MARGIN, MORE = 5, 3, 0.2, 12
+MOST_MARGIN = LEAST_MARGIN + MARGINS - 1 + MORE - 1
 
 SONG = "SungtiLGB-Regular.ttf"  # nearest to the competition's own
 FACES = (
@@ -159,8 +163,8 @@ def draw_crops(text: str, ink: Ink, style: Style, draws: RandomNumbers) -> list[
 
 
 def _margin(draws: RandomNumbers) -> int:
-    """As locating leaves it: more where dots or an arc touch the text."""
-    return 5 + draws.below(3) + (draws.below(12) if draws.uniform() < 0.2 else 0)
+    """As locating leaves it."""
+    return LEAST_MARGIN + draws.below(MARGINS) + (draws.below(MORE) if draws.uniform() < MORE_MARGIN else 0)
 
 
 def _strips(text: str, ink: Ink, style: Style, height: int, draws: RandomNumbers) -> Iterator[np.ndarray]:
@@ -186,7 +190,7 @@ def _pieces(line: str, font: str, weight: float, distortion: Distortion, draws: 
     while end < len(line) and line[end].isdigit():
         end += 1
     yield from map(one, line[: bar - 1])
-    yield _fraction(one(line[bar - 1], _SMALLER), [one(digit, _SMALLER) for digit in line[bar + 1 : end]], draws)
+    yield _fraction(one(line[bar - 1], SMALLER), [one(digit, SMALLER) for digit in line[bar + 1 : end]], draws)
     yield from map(one, line[end:])
 
 
@@ -197,13 +201,13 @@ def _fraction(numerator: np.ndarray, denominator: Sequence[np.ndarray], draws: R
     for digit in denominator:
         xs.append(x)
         x += digit.shape[1] - draws.below(int(0.25 * average) + 1)
-    width = max(_BAR_WIDTH, xs[-1] + denominator[-1].shape[1])
-    piece = np.zeros((_FRACTION_HEIGHT, width), np.uint8)
-    middle = _FRACTION_HEIGHT // 2
+    width = max(BAR_WIDTH, xs[-1] + denominator[-1].shape[1])
+    piece = np.zeros((FRACTION_HEIGHT, width), np.uint8)
+    middle = FRACTION_HEIGHT // 2
     for digit, left in zip(denominator, xs, strict=True):
-        _add(piece, digit, left, middle + _BELOW)
-    _add(piece, numerator, 3 + draws.below(8), middle + _ABOVE)
-    piece[middle - 1 : middle - 1 + _BAR_HEIGHT, :_BAR_WIDTH] = 255
+        _add(piece, digit, left, middle + BELOW)
+    _add(piece, numerator, 3 + draws.below(8), middle + ABOVE)
+    piece[middle - 1 : middle - 1 + BAR_HEIGHT, :BAR_WIDTH] = 255
     return piece
 
 
@@ -230,7 +234,7 @@ def _cut(strip: np.ndarray, window: Box, ink: Ink, draws: RandomNumbers) -> np.n
 
 
 def _arc_colour(draws: RandomNumbers) -> tuple[int, ...]:
-    return tuple(draws.below(_BRIGHTEST) for _ in range(3))
+    return tuple(draws.below(BRIGHTEST) for _ in range(3))
 
 
 def _draw_arc(
@@ -251,5 +255,5 @@ def _draw_arc(
 
 def _draw_dots(image: np.ndarray, draws: RandomNumbers) -> None:
     """Sprinkles dots over a picture, in place."""
-    share = image.shape[0] * image.shape[1] / _AREA_PER_DOT
+    share = image.shape[0] * image.shape[1] / AREA_PER_DOT
     draw_dots_of_all_colours(image, int(share + draws.uniform()), draws)

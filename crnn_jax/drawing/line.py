@@ -343,11 +343,11 @@ _LENGTHS = 3  # of a dot, either way
 
 
 @functools.cache
-def _dots() -> np.ndarray:
+def dots() -> np.ndarray:
     """Dots of all sizes, (9, N, 2) int: those of fewer pixels name their first one several times."""
-    dots = [dot(length, rise) for length in range(1, _LENGTHS + 1) for rise in range(1, _LENGTHS + 1)]
-    most = max(map(len, dots))
-    return np.stack([np.concatenate([pixels, np.repeat(pixels[:1], most - len(pixels), axis=0)]) for pixels in dots])
+    sizes = [dot(length, rise) for length in range(1, _LENGTHS + 1) for rise in range(1, _LENGTHS + 1)]
+    most = max(map(len, sizes))
+    return np.stack([np.concatenate([pixels, np.repeat(pixels[:1], most - len(pixels), axis=0)]) for pixels in sizes])
 
 
 def draw_dots_of_all_colours(picture: np.ndarray, count: int, draws: RandomNumbers) -> None:
@@ -360,4 +360,4 @@ def draw_dots_of_all_colours(picture: np.ndarray, count: int, draws: RandomNumbe
     """
     ranges = [*picture.shape[:2], _LENGTHS**2, 256, 256, 256]
     numbers = (draws.many(len(ranges) * count).reshape(count, len(ranges)) * ranges).astype(np.intp)
-    draw_dots(picture, numbers[:, :2], _dots()[numbers[:, 2]], numbers[:, 3:].astype(np.uint8))
+    draw_dots(picture, numbers[:, :2], dots()[numbers[:, 2]], numbers[:, 3:].astype(np.uint8))

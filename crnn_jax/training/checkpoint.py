@@ -21,6 +21,7 @@ from orbax.checkpoint.checkpoint_managers import (
 )
 
 from crnn_jax.errors import UserError
+from crnn_jax.training.log import logger
 from crnn_jax.training.state import TrainState
 
 FORMAT = 1
@@ -47,7 +48,7 @@ class Progress:
 
 
 class Checkpoints:
-    """The checkpoints of a run: the newest and the best (by ``val_loss``) are kept.
+    """The checkpoints of a run: the two newest and the best (by ``val_loss``) are kept.
 
     A step can be saved twice, before and after its validation, and the second must not write over the first. So checkpoints
     are numbered: step s has the numbers 2 s and, once it is validated, 2 s + 1.
@@ -63,7 +64,7 @@ class Checkpoints:
 
     def __init__(self, directory: Path, *, writable: bool = True, keep_all: bool = False) -> None:
         best = BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)
-        policy = AnyPreservationPolicy([LatestN(1), _Validated() if keep_all else best])
+        policy = AnyPreservationPolicy([LatestN(2), _Validated() if keep_all else best])
         try:
             with _quiet_absl():
                 options = ocp.CheckpointManagerOptions(
@@ -140,6 +141,32 @@ class Checkpoints:
             raise UserError(
                 f"the checkpoint of step {step} could not be saved (disk full or not writable?): {reason}"
             ) from None
+
+    def restore_newest(self, like: TrainState) -> tuple[int, TrainState, Progress] | None:
+        """The newest checkpoint that isn't damaged: its number, and what `restore` gives; None where there is none.
+
+        Raises:
+            UserError: all are damaged, or of another network.
+        """
+        damage = []
+        for number in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                restored = self.restore(number, like)
+            except UserError as error:
+                damage.append(str(error))
+                logger.warning("%s", error)
+            else:
+                if damage:  # or the same number could not be saved again
+                    self._forget_after(number)
+                return number, *restored
+        if damage:
+            raise UserError(f"no checkpoint can be restored: {damage[0]}")
+        return None
+
+    def _forget_after(self, number: int) -> None:
+        for newer in self._manager.all_steps():
+            if newer > number:
+                self._manager.delete(newer)
 
     def restore(self, number: int, like: TrainState) -> tuple[TrainState, Progress]:
         """The state and progress of a checkpoint, as numpy arrays in the structure of another state.

@@ -17,6 +17,8 @@ OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 Drawing = Literal["host", "device"]
 DRAWINGS: tuple[Drawing, ...] = get_args(Drawing)
 Dtype = Literal["float32", "bfloat16"]
+OnNan = Literal["stop", "skip"]
+ON_NAN: tuple[OnNan, ...] = get_args(OnNan)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 BatchNormStatistics = Literal["global", "tower"]
 BATCH_NORMS: tuple[BatchNormStatistics, ...] = get_args(BatchNormStatistics)
@@ -44,6 +46,7 @@ class Config(Architecture):
         dtype: of the activations; parameters, statistics and loss are float32.
         seed: of the parameters, the dropout and the examples.
         drawing: where training pictures are drawn: by processes of the ``host``, or within the step on each ``device``.
+        on_nan: a step whose loss or gradients are no numbers ends the run (``stop``), or is left out and counted (``skip``).
         workers: processes that draw or read examples; None: as many as suit the machine.
         keep_all: keep the weights of every epoch; otherwise of the best and the newest.
         validation_examples: read after each epoch.
@@ -67,6 +70,7 @@ class Config(Architecture):
     dtype: Dtype = "float32"
     seed: int = 0
     drawing: Drawing = "host"
+    on_nan: OnNan = "stop"
     workers: int | None = None
     keep_all: bool = False
     validation_examples: int = 1000
@@ -78,7 +82,7 @@ class Config(Architecture):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
         choices = {"optimizer": OPTIMIZERS, "lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS}
-        check_choices(self, {**choices, "drawing": DRAWINGS})
+        check_choices(self, {**choices, "drawing": DRAWINGS, "on_nan": ON_NAN})
         if not self.learning_rate > 0:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not 0 <= self.l2 < 1:
@@ -122,4 +126,5 @@ class Config(Architecture):
         """Processes that make batches: as asked, or half of the processors, eight at most."""
         if self.workers is not None:
             return self.workers
-        return max(1, min(8, (os.cpu_count() or 2) // 2))
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+        return max(1, min(8, available // 2))

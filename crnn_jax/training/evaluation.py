@@ -13,7 +13,7 @@ from crnn_jax.data.examples import Batch
 from crnn_jax.decoding import Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.metrics import Score
-from crnn_jax.training import steps
+from crnn_jax.training import hosts, steps
 from crnn_jax.training.state import TrainState
 
 
@@ -31,11 +31,11 @@ class Evaluation:
     """What came of reading a split.
 
     Attributes:
-        score: counts.
+        score: counts of all processes.
         loss: mean of the CTC losses.
-        right: some pictures that were read right.
-        wrong: some that were not.
-        unreadable: what is wrong with pictures that could not be read.
+        right: some pictures that this process read right.
+        wrong: some that it didn't.
+        unreadable: what is wrong with pictures that it could not read.
     """
 
     score: Score = field(default_factory=Score)
@@ -55,14 +55,14 @@ def evaluate(
     samples: int = 24,
     after_batch: Callable[[int], None] = lambda examples: None,
 ) -> Evaluation:
-    """Reads batches; empty places don't count.
+    """Reads batches, each process its part; empty places don't count.
 
     Args:
         eval_step: from `steps.make_eval_step`.
         state: replicated.
         batches: of host arrays.
         decoder: from columns to texts.
-        devices: that the batches are spread over.
+        devices: of this process, that its part of the batches is spread over.
         samples: right and wrong pictures to keep, each.
         after_batch: called with the number of examples of each batch.
 
@@ -87,6 +87,9 @@ def evaluate(
             if len(kept) < samples:
                 kept.append(j)
         after_batch(len(judged))
+    parts = hosts.gather([result.score.to_json(), total])
+    result.score = sum((Score.from_json(score) for score, _ in parts), Score())
+    total = sum(loss for _, loss in parts)
     if not result.score.examples:
         raise UserError(f"there is no picture to judge by: {'; '.join(result.unreadable[:3])}")
     result.loss = total / result.score.examples

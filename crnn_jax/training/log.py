@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,15 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 class TensorBoard:
-    """Scalars for TensorBoard; does nothing where the ``tensorboard`` package isn't installed."""
+    """Scalars for TensorBoard; does nothing without a directory, or where the ``tensorboard`` package isn't installed."""
 
-    def __init__(self, directory: Path) -> None:
-        try:
+    def __init__(self, directory: Path | None) -> None:
+        self._writer = None
+        if directory is None:
+            return
+        with suppress(ImportError):
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
-        except ImportError:
-            self._writer = None
-        else:
+
             self._writer = EventFileWriter(str(directory))
 
     def write(self, step: int, values: dict[str, Any]) -> None:

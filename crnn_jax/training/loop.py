@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import signal
-import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from crnn_jax import plots
 from crnn_jax.data.examples import BatchMaker
-from crnn_jax.data.images import UnreadableImage
 from crnn_jax.data.pipeline import evaluation_batches, example_numbers, training_batches
 from crnn_jax.data.workers import BatchWorkers
 from crnn_jax.decoding import Decoder
@@ -29,59 +27,22 @@ from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu
 from crnn_jax.metrics import Score, wilson_interval
 from crnn_jax.models.crnn import CRNN, output_columns
-from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import Task
-from crnn_jax.training import steps
+from crnn_jax.training import hosts, steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress
 from crnn_jax.training.config import Config
 from crnn_jax.training.evaluation import Evaluation, evaluate
-from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, read_metrics, write_json
+from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, write_json
 from crnn_jax.training.meters import Clock, EpochSums
+from crnn_jax.training.report import Report, save_plots
 from crnn_jax.training.rundir import RunDirectory, describe
 from crnn_jax.training.schedules import make_optimizer, make_schedule
+from crnn_jax.training.signals import stop_signals
 from crnn_jax.training.state import create_state, parameter_count
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
-_EXHIBITS = 10  # test pictures, of which the first that can be read is plotted
 _BLANK_STEPS = 50  # steps with nothing but blanks until the log explains it
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run came to.
-
-    Attributes:
-        exact_match: share of readings that equal their text, whole.
-        exact_match_document: the same with readings cut to the text's length.
-        cer: character error rate.
-        examples: that were read for these figures.
-        interval: of ``exact_match``, 95%.
-        judge: who drew the pictures.
-        step: whose weights were judged: those with the least validation loss.
-        parameters: of the network.
-        train_images: trained on.
-        train_seconds: that this took, drawing included; compilation, validation and saving left out.
-        train_images_per_second: one over the other.
-        devices: trained on.
-        exact_value: share of readings that come to the same as their text; None for a task without a grammar.
-        computable: share of readings that are texts of the grammar; likewise.
-    """
-
-    exact_match: float
-    exact_match_document: float
-    cer: float
-    examples: int
-    interval: tuple[float, float]
-    judge: str
-    step: int
-    parameters: int
-    train_images: int
-    train_seconds: float
-    train_images_per_second: float
-    devices: str
-    exact_value: float | None = None
-    computable: float | None = None
 
 
 def train(
@@ -101,7 +62,7 @@ def train(
         config: how to learn it.
         workdir: the run's directory.
         resume: go on where a run in that directory stands; False: refuse if there is one.
-        devices: to train on; None: all of this process, or of a CPU's as many as divide the batch.
+        devices: to train on; None: all of all processes, or of a single one's CPU as many as divide the batch.
 
     Returns:
         Figures on the task's test split.
@@ -112,25 +73,34 @@ def train(
     """
     prepare_cpu()
     devices = list(devices or _default_devices(config.batch_size))
-    _check_fit(task, config, len(devices))
+    _check_fit(task, config, devices)
     directory = RunDirectory(Path(workdir))
-    directory.claim(task, config, resume=resume)
+    directory.check(task, config, resume=resume)
+    hosts.wait_for_all("checked")  # or this process's files would be another's reason to refuse
     with ExitStack() as stack:
+        if hosts.is_main():
+            stack.enter_context(directory.claim(task, config))
+        else:
+            logger.setLevel(logging.WARNING)
+        hosts.wait_for_all("claimed")
         run = _Run(task, config, directory, devices, stack)
         run.train()
         return run.judge()
 
 
 def _default_devices(batch_size: int) -> list[jax.Device]:
-    devices = jax.local_devices()
-    if devices[0].platform == "cpu":  # virtual ones: none is left idle if some are not used
+    devices = jax.devices()
+    if devices[0].platform == "cpu" and hosts.count() == 1:  # virtual ones: none is left idle if some are not used
         devices = devices[: max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)]
     return devices
 
 
-def _check_fit(task: Task, config: Config, devices: int) -> None:
-    if config.batch_size % devices:
-        raise UserError(f"batch_size {config.batch_size} can't be spread evenly over {devices} devices")
+def _check_fit(task: Task, config: Config, devices: Sequence[jax.Device]) -> None:
+    if config.batch_size % len(devices):
+        raise UserError(f"batch_size {config.batch_size} can't be spread evenly over {len(devices)} devices")
+    of_hosts = Counter(device.process_index for device in devices)
+    if len(set(of_hosts.values())) > 1 or len(of_hosts) != hosts.count():
+        raise UserError(f"each of the {hosts.count()} processes must have as many devices as the others, not {dict(of_hosts)}")
     if config.drawing == "device":
         make_draw(task)  # or says why not
     columns, width = output_columns(config.architecture, task.preparation.width), task.preparation.width
@@ -141,6 +111,14 @@ def _check_fit(task: Task, config: Config, devices: int) -> None:
         )
 
 
+class _Pending(NamedTuple):
+    """A step whose metrics are still on the devices, and the numbers of its pictures."""
+
+    step: int
+    metrics: dict[str, jax.Array]
+    indices: np.ndarray
+
+
 class _Run:
     """A run in memory. Resources are closed by the stack that it is given."""
 
@@ -148,10 +126,11 @@ class _Run:
         self, task: Task, config: Config, directory: RunDirectory, devices: list[jax.Device], stack: ExitStack
     ) -> None:
         self._task, self._config, self._directory, self._devices = task, config, directory, devices
-        self._stop = stack.enter_context(_stop_signals())
+        self._local = sum(device.process_index == hosts.number() for device in devices)
+        self._stop = stack.enter_context(stop_signals())
         self._checkpoints = Checkpoints(directory.checkpoints, keep_all=config.keep_all)
         stack.callback(self._checkpoints.close)
-        self._tensorboard = TensorBoard(directory.path / "tensorboard")
+        self._tensorboard = TensorBoard(directory.path / "tensorboard" if hosts.is_main() else None)
         stack.callback(self._tensorboard.close)
 
         synchronised = config.batch_norm == "global"
@@ -164,7 +143,9 @@ class _Run:
         )
         tx = make_optimizer(config)
         draw = make_draw(task) if config.drawing == "device" else None
-        self._train_step = steps.make_train_step(model, tx, devices, average_statistics=not synchronised, draw=draw)
+        self._train_step = steps.make_train_step(
+            model, tx, devices, average_statistics=not synchronised, draw=draw, skip_nan=config.on_nan == "skip"
+        )
         self._eval_step = steps.make_eval_step(model, devices)
         init_key, self._key = jax.random.split(jax.random.key(config.seed))
         state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width)
@@ -175,31 +156,34 @@ class _Run:
         self._examples = {split: len(maker.source) for split, maker in makers.items()}
         self._workers = stack.enter_context(BatchWorkers(makers, config.worker_count))
         if config.drawing == "device":
-            self._batches = example_numbers(config.batch_size)
+            self._batches = example_numbers(config.batch_size, host=hosts.number(), hosts=hosts.count())
         else:
             self._batches = training_batches(
                 self._workers,
                 len(makers["train"].source),
                 config.batch_size,
                 seed=config.seed,
+                host=hosts.number(),
+                hosts=hosts.count(),
                 ahead=2 * max(1, config.worker_count),
             )
 
         self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
         self._unreadable: set[str] = set()
-        self._pending: tuple[int, dict[str, jax.Array]] | None = None
+        self._pending: _Pending | None = None
+        self._requests: set[str] = set()
         self._steps_here, self._blank_steps = 0, 0
         self._saved = time.monotonic()
-        if (newest := self._checkpoints.newest) is not None:
-            state, progress = self._checkpoints.restore(newest, state)
-            self._step, self._epoch = self._checkpoints.step(newest), EpochSums(**progress.sums)
+        if (restored := self._checkpoints.restore_newest(state)) is not None:
+            number, state, progress = restored
+            self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
             self._clock = Clock(progress.seconds, progress.images)
             self._unreadable = set(progress.unreadable)
             self._batches.set_state(progress.data)
             logger.info("going on from step %d of %d in %s", self._step, config.total_steps, directory.path)
         self._state = steps.replicate(state, devices)
         # The row of a step is written before its validated checkpoint.
-        self._metrics = MetricsFile(directory.metrics, after=self._step - bool(self._epoch.steps))
+        self._metrics = MetricsFile(directory.metrics, after=self._step - bool(self._epoch.steps)) if hosts.is_main() else None
 
     def train(self) -> None:
         """Epoch by epoch: trains, validates, logs, saves."""
@@ -241,7 +225,8 @@ class _Run:
 
     @property
     def _device_names(self) -> str:
-        return f"{len(self._devices)} x {self._devices[0].device_kind}"
+        processes = f" in {hosts.count()} processes" if hosts.count() > 1 else ""
+        return f"{len(self._devices)} x {self._devices[0].device_kind}{processes}"
 
     def _train_epoch(self, bar: tqdm) -> None:
         """Takes the steps that the epoch lacks."""
@@ -250,20 +235,27 @@ class _Run:
             with self._minding_signals():
                 made = next(self._batches)
             self._note_unreadable(made.get("unreadable", ()))
-            batch = steps.shard(made, len(self._devices))
+            save = hosts.is_main() and time.monotonic() - self._saved > _SAVE_SECONDS
+            batch = steps.shard(made, self._local, stop=self._stop.is_set(), save=save)
             self._state, metrics = self._train_step(self._state, batch, self._key)
             self._step += 1
             # A step's metrics are fetched when the next one is under way, so that the device never waits for the host.
             self._collect()
-            self._pending = self._step, metrics
+            self._pending = _Pending(self._step, metrics, made["indices"])
             self._clock.lap(self._config.batch_size)
             self._tell(bar)
-            if self._stop.is_set():
-                self._interrupt()
-            if time.monotonic() - self._saved > _SAVE_SECONDS:
-                self._save(None)
-                self._clock.pause()
+            self._heed_requests()
         self._collect()
+        self._heed_requests()
+
+    def _heed_requests(self) -> None:
+        """Saves or stops where a process asked for it: all of them learn of that from the same step, and do it together."""
+        alone = hosts.count() == 1
+        if "stop" in self._requests or (alone and self._stop.is_set()):
+            self._interrupt()
+        if "save" in self._requests:
+            self._save(None)
+            self._clock.pause()
 
     def _note_unreadable(self, messages: Iterable[str]) -> None:
         for message in messages:
@@ -283,20 +275,27 @@ class _Run:
         """Adds the metrics of the step before, and stops where they are no numbers."""
         if self._pending is None:
             return
-        step, arrays = self._pending
+        step, arrays, indices = self._pending
         self._pending = None
         metrics = {name: float(value) for name, value in steps.unreplicate(arrays).items()}
-        self._check_finite(step, metrics["loss"], metrics["gradient_norm"])
+        self._requests = {name for name in ("stop", "save") if metrics[name]}
+        if metrics["skipped"]:
+            logger.warning("step %d was left out, its loss is not a number: pictures %s", step, _listed(indices))
+        self._check_finite(step, metrics["loss"], metrics["gradient_norm"], indices=indices)
         self._epoch = self._epoch.add(metrics)
         self._blank_steps = 0 if metrics["characters"] else self._blank_steps + 1
         if self._blank_steps == _BLANK_STEPS:
             logger.info("nothing but blanks is read so far: that is normal at first, characters appear later")
 
-    def _check_finite(self, step: int, *values: float) -> None:
+    def _check_finite(self, step: int, *values: float, indices: np.ndarray | None = None) -> None:
         if not all(map(math.isfinite, values)):
             newest = self._checkpoints.newest
             kept = "nothing was saved" if newest is None else f"the checkpoint of step {self._checkpoints.step(newest)} is kept"
-            raise UserError(f"the loss is not a number at step {step}: try a smaller --learning_rate or --clip_norm; {kept}")
+            pictures = "" if indices is None else f" (pictures {_listed(indices)})"
+            raise UserError(
+                f"the loss is not a number at step {step}{pictures}: try a smaller --learning_rate or --clip_norm, or"
+                f" --on_nan=skip; {kept}"
+            )
 
     def _end_epoch(self) -> None:
         config = self._config
@@ -309,7 +308,8 @@ class _Run:
             "val_loss": evaluation.loss,
             **self._summary(evaluation.score),
             "infeasible": int(self._epoch.infeasible),
-            "unreadable": len(self._unreadable),
+            "unreadable": sum(hosts.gather(len(self._unreadable))),
+            "skipped": int(self._epoch.skipped),
             "learning_rate": float(make_schedule(config)(self._step - 1)),
             "images_per_second": round(self._clock.rate, 1),
         }
@@ -329,7 +329,8 @@ class _Run:
             logger.warning("%d labels are too long for their columns and were left out", int(self._epoch.infeasible))
         self._epoch = EpochSums()
         # The row before the checkpoint: a kill between the two repeats the epoch, and its row is dropped then.
-        self._metrics.write(row)
+        if self._metrics is not None:
+            self._metrics.write(row)
         self._tensorboard.write(self._step, row)
         self._save({name: row[name] for name in ("val_loss", "exact_match", "exact_match_document", "cer")})
 
@@ -381,8 +382,9 @@ class _Run:
             train_images_per_second=round(self._clock.rate, 1),
             devices=self._device_names,
         )
-        write_json(self._directory.result, asdict(report))
-        self._plot(evaluation)
+        if hosts.is_main():
+            write_json(self._directory.result, asdict(report))
+            save_plots(self._task, self._config, self._directory, evaluation, steps.unreplicate(weights))
         low, high = report.interval
         logger.info(
             "exact match %.2f%% (%.2f to %.2f), as the document counts %.2f%%, CER %.3f%%; see %s",
@@ -394,40 +396,20 @@ class _Run:
     def _summary(self, score: Score) -> dict[str, float]:
         return score.summary() | (score.value_summary() if self._task.grammar else {})
 
-    def _plot(self, evaluation: Evaluation) -> None:
-        folder = self._directory.plots
-        plots.curves(read_metrics(self._directory.metrics), folder / "curves.png")
-        plots.readings(evaluation.right[:12] + evaluation.wrong[:12], folder / "readings.png")
-        plots.confusions(evaluation.score.confusions, folder / "confusions.png")
-        weights = steps.unreplicate({"params": self._state.params, "batch_stats": self._state.batch_stats})
-        task = self._task
-        model = Recognizer(self._config.architecture, task.alphabet, task.preparation, weights, task.grammar)
-        if (picture := self._exhibit()) is not None:
-            plots.columns(model.prepare(picture), *model.probabilities(picture), task.alphabet, folder / "columns.png")
-
-    def _exhibit(self) -> np.ndarray | None:
-        if self._task.exhibit:
-            return self._task.exhibit().image
-        source = self._task.source("test", self._config.seed)
-        for i in range(min(_EXHIBITS, len(source))):
-            try:
-                return source[i].image
-            except UnreadableImage:
-                continue
-        return None
-
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
         examples = min(examples, self._examples[split])
         with self._minding_signals(), progress_bar(examples, unit="image", description=split, leave=False) as bar:
-            batches = evaluation_batches(self._workers, split, examples, self._config.batch_size)
+            batches = evaluation_batches(
+                self._workers, split, examples, self._config.batch_size, host=hosts.number(), hosts=hosts.count()
+            )
 
             def after_batch(count: int) -> None:
                 bar.update(count)
-                if self._stop.is_set():
+                if self._stop.is_set() and hosts.count() == 1:  # the others would wait for this one's part
                     self._interrupt()
 
             decoder = Decoder(self._task.alphabet, self._task.grammar)
-            evaluation = evaluate(self._eval_step, self._state, batches, decoder, len(self._devices), after_batch=after_batch)
+            evaluation = evaluate(self._eval_step, self._state, batches, decoder, self._local, after_batch=after_batch)
         self._note_unreadable(evaluation.unreadable)
         return evaluation
 
@@ -435,26 +417,8 @@ class _Run:
         task = self._task
         source = task.source(split, self._config.seed)
         # Hosts don't know how wide the pictures of the others are.
-        return BatchMaker(source, task.preparation, task.alphabet, task.max_length, widest=jax.process_count() > 1)
+        return BatchMaker(source, task.preparation, task.alphabet, task.max_length, widest=hosts.count() > 1)
 
 
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that a run ends between two steps; a second Ctrl-C ends it at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event  # signals can be handled in the main thread only
-        return
-
-    def handle(number: int, frame: object) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-        logger.info("stopping after this step; again to stop at once")
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _listed(indices: np.ndarray, most: int = 8) -> str:
+    return ", ".join(map(str, indices[:most].tolist())) + (" ..." if len(indices) > most else "")

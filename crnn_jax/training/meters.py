@@ -15,6 +15,7 @@ class EpochSums:
     examples: float = 0.0
     infeasible: float = 0.0
     characters: float = 0.0
+    skipped: float = 0.0
 
     def add(self, metrics: dict[str, float]) -> EpochSums:
         """With those of one more step."""
@@ -24,6 +25,7 @@ class EpochSums:
             self.examples + metrics["examples"],
             self.infeasible + metrics["infeasible"],
             self.characters + metrics["characters"],
+            self.skipped + metrics["skipped"],
         )
 
     @property

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ _CHANGEABLE = frozenset(
         "lr_schedule",
         "lr_stages",
         "clip_norm",
+        "on_nan",
         "workers",
         "validation_examples",
         "eval_examples",
@@ -63,24 +67,45 @@ class RunDirectory:
         """Whether a run was started here."""
         return self.config.exists()
 
-    def claim(self, task: Task, config: Config, *, resume: bool) -> None:
-        """Makes the directory for a run, or checks that the run in it is the same one.
+    def check(self, task: Task, config: Config, *, resume: bool) -> None:
+        """Checks that a run in this directory, if there is one, is the same one.
 
         Raises:
-            UserError: it can't be written, or holds a run of another task or network, or any where ``resume`` is False.
+            UserError: it is a run of another task or network, or any where ``resume`` is False.
         """
-        wanted = {**describe(task), "config": asdict(config)}
         if self.started:
             if not resume:
                 raise UserError(f"{self.path} holds a run already: choose another --workdir, or go on with --resume=auto")
-            self._check_same(wanted)
+            self._check_same(_wanted(task, config))
         elif self.path.is_dir() and self.checkpoints.exists():
             raise UserError(f"{self.path} holds checkpoints but no config.json: choose another --workdir")
+
+    @contextmanager
+    def claim(self, task: Task, config: Config) -> Iterator[None]:
+        """Makes the directory for a run, and keeps others out of it.
+
+        Raises:
+            UserError: it can't be written, or another process trains in it.
+        """
         try:
             self.plots.mkdir(parents=True, exist_ok=True)
-            write_json(self.config, wanted)
+            lock = (self.path / "lock").open("w")
         except OSError as error:
             raise UserError(f"{self.path}: can't be written ({error.strerror})") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system takes it back when this process ends
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.path}: another process trains there; wait for it, or choose another --workdir"
+                ) from None
+            except OSError as error:
+                logger.warning("%s can't be locked (%s): start no second run there", self.path, error.strerror)
+            try:
+                write_json(self.config, _wanted(task, config))
+            except OSError as error:
+                raise UserError(f"{self.path}: can't be written ({error.strerror})") from None
+            yield
 
     def _check_same(self, wanted: dict[str, Any]) -> None:
         try:
@@ -95,6 +120,10 @@ class RunDirectory:
             raise UserError(f"{self.path} holds another run ({what}): choose another --workdir")
         for key in changed:
             logger.info("%s was %r and is %r from here on", key.removeprefix("config."), old.get(key), new.get(key))
+
+
+def _wanted(task: Task, config: Config) -> dict[str, Any]:
+    return {**describe(task), "config": asdict(config)}
 
 
 def describe(task: Task) -> dict[str, Any]:

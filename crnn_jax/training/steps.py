@@ -48,13 +48,14 @@ def make_train_step(
     *,
     average_statistics: bool = False,
     draw: Draw | None = None,
+    skip_nan: bool = False,
 ) -> TrainStep:
     """A step of gradient descent, the batch spread over the devices.
 
     The step takes a replicated state, a batch from `shard` and a random key, the same in every step; it gives the new state
     and sums over the whole batch, () float32 on each device: ``loss``, ``examples`` (those that count), ``infeasible``
-    (labels that don't fit their columns), ``characters`` (examples in which anything but blanks is read) and, no sum,
-    ``gradient_norm``.
+    (labels that don't fit their columns), ``characters`` (examples in which anything but blanks is read), ``stop`` and
+    ``save`` (devices whose ``requests`` in the batch, (2,) float32, say so) and, no sums, ``gradient_norm`` and ``skipped``.
 
     Args:
         model: its ``axis_name`` is `AXIS` or None.
@@ -62,13 +63,14 @@ def make_train_step(
         devices: the batch's places.
         average_statistics: average BatchNorm's running statistics over the devices after the step, for a model whose
             devices each use their own in the step.
-        draw: makes the pictures within the step, each device those of its part, from the ``indices`` of the batch; None: they
+        draw: makes the pictures within the step, each device those of its part, from the ``numbers`` of the batch; None: they
             are in the batch.
+        skip_nan: a step whose loss or gradients are no numbers changes nothing, and counts as ``skipped``.
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
         if draw is not None:
-            batch = batch | _draw_batch(draw, jax.random.fold_in(key, _DRAWING), batch["indices"])
+            batch = batch | _draw_batch(draw, jax.random.fold_in(key, _DRAWING), batch["numbers"])
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, state.step), batch["positions"])
 
         def total_loss(params: Any) -> tuple[jax.Array, Any]:
@@ -90,27 +92,35 @@ def make_train_step(
             return sums["loss"], (sums, updates["batch_stats"])
 
         gradients, (sums, batch_stats) = jax.grad(total_loss, has_aux=True)(state.params)
-        gradients, sums = jax.lax.psum((gradients, sums), AXIS)
+        stop, save = batch["requests"]
+        gradients, sums = jax.lax.psum((gradients, sums | {"stop": stop, "save": save}), AXIS)
         gradients = jax.tree.map(lambda g: g / jnp.maximum(sums["examples"], 1), gradients)
         if average_statistics:
             batch_stats = jax.lax.pmean(batch_stats, AXIS)
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         sums["gradient_norm"] = optax.tree.norm(gradients)
-        return TrainState(state.step + 1, params, batch_stats, opt_state), sums
+        after = TrainState(state.step + 1, params, batch_stats, opt_state)
+        sums["skipped"] = jnp.zeros(())
+        if skip_nan:
+            good = jnp.isfinite(sums["loss"]) & jnp.isfinite(sums["gradient_norm"])
+            after = jax.tree.map(lambda a, b: jnp.where(good, a, b), after, state).replace(step=after.step)
+            sums = {name: jnp.where(good | (name in ("stop", "save")), value, 0) for name, value in sums.items()}
+            sums["skipped"] = 1.0 - good
+        return after, sums
 
     return jax.pmap(step, AXIS, in_axes=(0, 0, None), donate_argnums=(0,), devices=devices)
 
 
-def _draw_batch(draw: Draw, key: jax.Array, indices: jax.Array) -> dict[str, jax.Array]:
+def _draw_batch(draw: Draw, key: jax.Array, numbers: jax.Array) -> dict[str, jax.Array]:
     """The arrays of `crnn_jax.data.examples.Batch` for some numbers of examples, (B,) int32."""
-    drawn = jax.vmap(draw)(jax.vmap(jax.random.fold_in, (None, 0))(key, indices))
+    drawn = jax.vmap(draw)(jax.vmap(jax.random.fold_in, (None, 0))(key, numbers))
     return {
         "images": drawn.image,
-        "widths": jnp.full(len(indices), drawn.image.shape[2], jnp.int32),
+        "widths": drawn.size[:, 0],
         "labels": drawn.ids,
         "label_lengths": drawn.length,
-        "weights": jnp.ones(len(indices), jnp.float32),
+        "weights": jnp.ones(len(numbers), jnp.float32),
     }
 
 
@@ -126,16 +136,33 @@ def make_eval_step(model: CRNN, devices: Sequence[jax.Device]) -> EvalStep:
     return jax.pmap(step, AXIS, devices=devices)
 
 
-def shard(batch: Batch | Mapping[str, np.ndarray], devices: int) -> dict[str, np.ndarray]:
-    """Splits the (B, ...) arrays of a batch into (D, B / D, ...)."""
-    arrays = {name: value for name, value in batch.items() if isinstance(value, np.ndarray)}
-    return {name: array.reshape(devices, -1, *array.shape[1:]) for name, array in arrays.items()}
+_ON_DEVICES = frozenset({"images", "widths", "labels", "label_lengths", "weights", "positions", "numbers"})
+
+
+def shard(
+    batch: Batch | Mapping[str, np.ndarray], devices: int, *, stop: bool = False, save: bool = False
+) -> dict[str, np.ndarray]:
+    """Splits those (B, ...) arrays of this process's part of a batch that the steps use into (D, B / D, ...).
+
+    Args:
+        batch: see `crnn_jax.data.examples.Batch` and `crnn_jax.data.pipeline.example_numbers`.
+        devices: D, of this process.
+        stop: ask all processes to stop after this step: they learn of it from its metrics.
+        save: likewise, to save.
+
+    Returns:
+        The arrays, and ``requests``, (D, 2) float32.
+    """
+    arrays = {name: value for name, value in batch.items() if name in _ON_DEVICES and isinstance(value, np.ndarray)}
+    parts = {name: array.reshape(devices, -1, *array.shape[1:]) for name, array in arrays.items()}
+    return parts | {"requests": np.tile(np.array([stop, save], np.float32), (devices, 1))}
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """The same arrays for each device, (D, ...), laid out as the steps lay out theirs, so that nothing compiles twice."""
     copy = jax.pmap(lambda device, x: x, AXIS, in_axes=(0, None), devices=devices)  # pmap wants an argument to map over
-    return copy(np.arange(len(devices)), jax.tree.map(np.asarray, tree))
+    here = sum(device.process_index == jax.process_index() for device in devices)
+    return copy(np.arange(here), jax.tree.map(np.asarray, tree))
 
 
 def unreplicate(tree: Any) -> Any:
@@ -145,5 +172,10 @@ def unreplicate(tree: Any) -> Any:
 
 
 def gather(tree: Any) -> Any:
-    """(D, B / D, ...) arrays as (B, ...) in host memory."""
-    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree)
+    """(D, B / D, ...) arrays as (B, ...) in host memory, this process's part."""
+
+    def whole(x: jax.Array | np.ndarray) -> np.ndarray:
+        parts = [np.asarray(shard.data) for shard in x.addressable_shards] if isinstance(x, jax.Array) else [x]
+        return np.concatenate([part.reshape(-1, *x.shape[2:]) for part in parts])
+
+    return jax.tree.map(whole, tree)

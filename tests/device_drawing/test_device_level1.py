@@ -9,7 +9,7 @@ import pytest
 
 from crnn_jax.device_drawing import level1 as device_level1
 from crnn_jax.device_drawing import line as device_line
-from crnn_jax.device_drawing.glyphs import make_atlas
+from crnn_jax.device_drawing.glyphs import Face, make_atlas
 from crnn_jax.drawing import level1, line
 from crnn_jax.drawing.fonts import glyph
 from crnn_jax.drawing.random import Draws
@@ -23,7 +23,7 @@ CHARACTERS = "0123456789+-*()"
 
 @pytest.fixture(scope="module")
 def draw_text():
-    atlas = make_atlas((font, size, c) for font in FONTS for size in SIZES for c in CHARACTERS)
+    atlas = make_atlas(Face(font, size, c) for font in FONTS for size in SIZES for c in CHARACTERS)
     return jax.jit(lambda pieces, count, ink: device_line.side_by_side(atlas, pieces, count, ink, 60, 180, 500))
 
 
@@ -87,7 +87,7 @@ def test_texts_are_those_of_the_grammar():
 
 def test_pictures_are_statistically_those_of_the_host():
     draw = jax.jit(jax.vmap(device_level1.make_draw(STYLE)))
-    pictures, _, lengths, backgrounds = draw(jax.random.split(jax.random.key(1), 80))
+    pictures, _, lengths, backgrounds, _ = draw(jax.random.split(jax.random.key(1), 80))
     assert pictures.shape == (80, 60, 180, 3)
     assert pictures.dtype == jnp.uint8
     host = []

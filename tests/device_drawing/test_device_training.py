@@ -32,8 +32,8 @@ def test_contrast_is_stretched_as_on_the_host(darkest):
     for i in range(10):
         picture = source[i].image
         background = [np.bincount(picture[..., channel].ravel()).argmax() for channel in range(3)]
-        drawn = Drawn(jnp.asarray(picture), jnp.zeros(7, int), jnp.zeros((), int), jnp.array(background))
-        np.testing.assert_array_equal(contrast.stretch_grey(drawn).image, equalize(picture, "stretch_grey"))
+        drawn = Drawn(jnp.asarray(picture), jnp.zeros(7, int), jnp.zeros((), int), jnp.array(background), jnp.array([180, 60]))
+        np.testing.assert_array_equal(contrast.stretch(drawn, grey=True).image, equalize(picture, "stretch_grey"))
 
 
 def test_a_step_does_not_depend_on_the_number_of_devices():

@@ -1,0 +1,408 @@
+"""`crnn_jax.drawing.level2` in jax: the lines of a formula, cut out and joined, as training sees them."""
+
+from __future__ import annotations
+
+import functools
+from itertools import product
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from crnn_jax.device_drawing import line
+from crnn_jax.device_drawing.drawn import Draw, Drawn
+from crnn_jax.device_drawing.glyphs import Atlas, Face, make_atlas
+from crnn_jax.drawing import level2
+from crnn_jax.drawing.line import dots
+from crnn_jax.grammar import SEPARATOR, Level2
+from crnn_jax.locate import GAP
+
+_ALPHABET = Level2.alphabet
+_BLANK = _ALPHABET.blank
+_OVER = _ALPHABET.encode("/")[0]
+_CHARACTERS = _ALPHABET.characters  # of the atlas; two of them are never drawn
+_DIGITS = len(str(Level2.LARGEST))  # of a number
+_ASSIGNMENT = 2 + _DIGITS  # characters
+_PIECES = (Level2.OPERANDS - 1) * _DIGITS + 1 + max(map(len, Level2.PATTERNS)) - Level2.OPERANDS  # of an expression
+
+Look = tuple[str, float]  # font and weight
+
+
+class Formula(NamedTuple):
+    """A text of level 2, its lines as they are drawn.
+
+    Attributes:
+        ids: (L,) int32, padded with the blank.
+        length: () int32, of the text.
+        assignments: (2, 8) int32 ids, padded with the blank; the second may be empty.
+        expression: (26,) int32 ids, a fraction as its bar alone, padded with the blank.
+        fraction: (7,) int32 ids, the numerator and the digits of the denominator, padded with the blank.
+    """
+
+    ids: jax.Array
+    length: jax.Array
+    assignments: jax.Array
+    expression: jax.Array
+    fraction: jax.Array
+
+
+def sample(key: jax.Array) -> Formula:
+    """A text by the chances of `crnn_jax.grammar.Level2.sample`."""
+    chance = jax.random.uniform(key, (9,))
+    numbers = jax.random.randint(jax.random.fold_in(key, 0), (2 + Level2.OPERANDS,), 0, Level2.LARGEST + 1)
+    digits = jax.vmap(_digits)(numbers)
+    second = chance[0] < Level2.SECOND_VARIABLE
+    variables = [_choice(poem, chance[1 + i]) for i, poem in enumerate(Level2.POEMS)]
+    equals = jnp.asarray(_ALPHABET.encode("="))
+    rows = jnp.stack([jnp.concatenate([variables[i][None], equals, digits[i]]) for i in (0, 1)])
+    assignments = jnp.where(jnp.stack([jnp.array(True), second])[:, None], rows, _BLANK)
+
+    operand = (Level2.OPERANDS * chance[3]).astype(jnp.int32)
+    step = 1 + ((Level2.OPERANDS - 1) * chance[4]).astype(jnp.int32)
+    other = jnp.where(second, (operand + step) % Level2.OPERANDS, -1)
+    pattern = jnp.asarray(_patterns())[(len(Level2.PATTERNS) * chance[5]).astype(jnp.int32)]
+    operators = jnp.asarray(_ALPHABET.encode(Level2.OPERATORS))[(len(Level2.OPERATORS) * chance[6:]).astype(jnp.int32)]
+    number = jnp.cumsum(pattern == _NUMBER) - 1  # of each operand
+    fraction = jnp.concatenate([variables[0][None], digits[2 + operand]])
+    whole = jnp.concatenate([fraction[:1], jnp.array([_OVER]), fraction[1:]])
+
+    def symbol(kind: jax.Array, number: jax.Array, operator: jax.Array) -> jax.Array:
+        """Its characters, (8,)."""
+        ids = jnp.where(kind == _NUMBER, _padded(digits[2 + number]), _padded(kind[None]))
+        ids = jnp.where(kind == _OPERATOR, _padded(operators[operator][None]), ids)
+        ids = jnp.where((kind == _NUMBER) & (number == other), _padded(variables[1][None]), ids)
+        return jnp.where((kind == _NUMBER) & (number == operand), whole, ids)
+
+    symbols = jax.vmap(symbol)(pattern, number, jnp.cumsum(pattern == _OPERATOR) - 1)
+    separators = jnp.where(assignments[:, :1] == _BLANK, _BLANK, _ALPHABET.encode(SEPARATOR)[0])
+    lines = jnp.concatenate([assignments, separators], axis=1)
+    ids, length = _closed_up(jnp.concatenate([lines.reshape(-1), symbols.reshape(-1)]), Level2.MAX_LENGTH)
+    drawn = jnp.where((pattern == _NUMBER) & (number == operand), _OVER, _BLANK)[:, None]
+    drawn = jnp.where(drawn == _OVER, _padded(jnp.array([_OVER]))[None], symbols)
+    return Formula(ids, length, assignments, _closed_up(drawn.reshape(-1), _PIECES)[0], fraction)
+
+
+_NUMBER, _OPERATOR = -1, -2  # in a pattern; what is neither is the id of a bracket
+
+
+@functools.cache
+def _patterns() -> np.ndarray:
+    rows = np.full((len(Level2.PATTERNS), max(map(len, Level2.PATTERNS))), _BLANK, np.int32)
+    for row, pattern in zip(rows, Level2.PATTERNS, strict=True):
+        row[: len(pattern)] = [{"n": _NUMBER, "o": _OPERATOR}.get(c, _CHARACTERS.find(c)) for c in pattern]
+    return rows
+
+
+def _choice(characters: str, chance: jax.Array) -> jax.Array:
+    return jnp.asarray(_ALPHABET.encode(characters))[(len(characters) * chance).astype(jnp.int32)]
+
+
+def _digits(number: jax.Array) -> jax.Array:
+    """The ids of a number's digits, (6,), blanks after them."""
+    powers = 10 ** jnp.arange(_DIGITS - 1, -1, -1)
+    needed = (number >= powers) | (powers == 1)
+    ids = jnp.asarray(_ALPHABET.encode(Level2.DIGITS))[number // powers % 10]
+    return _closed_up(jnp.where(needed, ids, _BLANK), _DIGITS)[0]
+
+
+def _padded(ids: jax.Array) -> jax.Array:
+    return jnp.concatenate([ids, jnp.full(_ASSIGNMENT - len(ids), _BLANK, ids.dtype)])
+
+
+def _closed_up(ids: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+    """Without the blanks in between, (size,) int32, and how many there then are."""
+    there = ids != _BLANK
+    places = jnp.where(there, jnp.cumsum(there) - 1, size)
+    return jnp.full(size, _BLANK, jnp.int32).at[places].set(ids, mode="drop"), jnp.sum(there)
+
+
+@functools.cache
+def _atlas(looks: tuple[Look, ...]) -> Atlas:
+    """Glyph ``(look * sizes + size) * characters + character``."""
+    return make_atlas(
+        Face(font, size, c, weight)
+        for font, weight in looks
+        for size in level2.SIZES
+        for c in _CHARACTERS.replace("/", "1").replace(SEPARATOR, "1")
+    )
+
+
+def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> Draw:
+    """The training strips of `crnn_jax.data.drawn.Level2Source`, by the same chances, not yet prepared.
+
+    Args:
+        style: of the pictures.
+        variety: share of the pictures that are drawn in many faces and weights instead.
+        faint: share of the pictures whose text is nearly as bright as the background, besides those of chance.
+    """
+    ordinary = tuple(product(style.fonts, style.weights))
+    varied = tuple(product(level2.VARIED.fonts, level2.VARIED.weights)) if variety else ordinary
+    looks = tuple(dict.fromkeys((*ordinary, *varied)))
+    atlas = _atlas(looks)
+    numbers = [jnp.array([looks.index(look) for look in some]) for some in (ordinary, varied)]
+    widest = _widest(atlas)
+    assignment_room = widest[1] + (_ASSIGNMENT - 1) * widest[0]
+    fraction_room = 6 + _DIGITS * round(widest[0] * level2.SMALLER[0]) + widest[1]
+    rooms = (assignment_room, assignment_room, widest[1] + (_PIECES - 2) * widest[0] + fraction_room)
+
+    def draw(key: jax.Array) -> Drawn:
+        keys = iter(jax.random.split(key, 12))
+        formula = sample(next(keys))
+        chance = jax.random.uniform(next(keys), (3,))
+        ink = line.choose_ink(next(keys), (chance[0] < faint) | style.darkest)
+        look = jnp.where(chance[1] < variety, *(some[(chance[2] * len(some)).astype(jnp.int32)] for some in numbers[::-1]))
+        place, arc = _Place.by_chance(next(keys)), _colour(next(keys))
+
+        ids = jnp.concatenate([formula.assignments.reshape(-1), formula.expression, formula.fraction])
+        sizes = jax.random.randint(next(keys), ids.shape, 0, len(level2.SIZES))
+        glyphs = (look * len(level2.SIZES) + sizes) * len(_CHARACTERS) + jnp.minimum(ids, len(_CHARACTERS) - 1)
+        pieces = line.choose_pieces(next(keys), atlas, glyphs, ids != _BLANK, style.distortion)
+        patches, shown = line.characters(atlas, pieces.glyphs, pieces.angles, pieces.corners)
+        ends = [_ASSIGNMENT, 2 * _ASSIGNMENT, 2 * _ASSIGNMENT + _PIECES]
+        patches, shown, present, overlaps = (
+            jnp.split(array, ends) for array in (patches, shown, pieces.present, pieces.overlaps)
+        )
+        fraction, fraction_width = _fraction(patches[3], shown[3], present[3], overlaps[3], next(keys), fraction_room)
+        line_keys = jax.random.split(next(keys), 3)
+        crops, crop_sizes = [], []
+        for number, room in enumerate(rooms):
+            here, size = present[number], shown[number]
+            text, bar = _Text(patches[number], size[:, 0], size[:, 1], here, overlaps[number], jnp.sum(here)), None
+            if number == 2:
+                bar = formula.expression == _OVER
+                text = text._replace(widths=jnp.where(bar, fraction_width, text.widths), count=text.count + jnp.sum(present[3]))
+            strip, width = _strip(text, bar, fraction, ink, place.line, room)
+            crop, size = _crop(strip, width, ink, place, number, arc, line_keys[number])
+            crops.append(crop)
+            crop_sizes.append(jnp.where(here[0] if number < 2 else True, size, 0))
+        image, size = _join(crops, crop_sizes)
+        seen = line.visible(ink)
+        return Drawn(
+            image.astype(jnp.uint8),
+            jnp.where(seen, formula.ids, _BLANK),
+            jnp.where(seen, formula.length, 0),
+            ink.background,
+            size,
+        )
+
+    return draw
+
+
+def _widest(atlas: Atlas) -> tuple[int, int]:
+    """Pixels of the widest character other than a variable, and of the widest variable."""
+    widths = np.maximum(np.asarray(atlas.sizes)[:, 0], np.hypot(*np.asarray(atlas.ink_sizes).T) * np.asarray(atlas.unwarped))
+    variable = np.isin(
+        np.arange(len(widths)) % len(_CHARACTERS), _ALPHABET.encode("".join(dict.fromkeys("".join(Level2.POEMS))))
+    )
+    return int(np.ceil(widths[~variable].max())) + 2, int(widths[variable].max())
+
+
+class _Place(NamedTuple):
+    """As of `crnn_jax.drawing.level2`, () int32 each."""
+
+    height: jax.Array
+    width: jax.Array
+    x: jax.Array
+    y: jax.Array
+    line: jax.Array
+
+    @classmethod
+    def by_chance(cls, key: jax.Array) -> _Place:
+        chance = jax.random.uniform(key, (5,))
+        heights, widths, lines = (jnp.array(list(r)) for r in (level2.HEIGHTS, level2.WIDTHS, level2.LINE_HEIGHTS))
+        height, width, line_height = (
+            choices[(len(choices) * c).astype(jnp.int32)] for choices, c in zip((heights, widths, lines), chance, strict=False)
+        )
+        x, y = (
+            ((whole - block + 1) * c).astype(jnp.int32)
+            for whole, block, c in ((width, level2.BLOCK_WIDTH, chance[3]), (height, level2.BLOCK_HEIGHT, chance[4]))
+        )
+        return cls(height, width, x, y, line_height)
+
+
+def _colour(key: jax.Array) -> jax.Array:
+    return jax.random.randint(key, (3,), 0, level2.BRIGHTEST)
+
+
+def _fraction(
+    patches: jax.Array, sizes: jax.Array, present: jax.Array, overlaps: jax.Array, key: jax.Array, room: int
+) -> tuple[jax.Array, jax.Array]:
+    """The coverage of a fraction, (81, room) int32, and its width.
+
+    Args:
+        patches: (7, rows, columns) int32, of the numerator and the digits of the denominator.
+        sizes: (7, 2) int32, theirs.
+        present: (7,) bool, those that are there.
+        overlaps: (7,) float32, see `crnn_jax.device_drawing.line.Pieces`.
+        key: of what chance decides.
+        room: columns of the result.
+    """
+    _, rows, columns = patches.shape
+    smaller = jnp.maximum(1, jnp.round(sizes * jnp.array([level2.SMALLER])).astype(jnp.int32))  # (7, 2)
+    patches = jax.vmap(_shrunk)(patches, sizes, smaller)
+    starts = (jax.random.uniform(key, (2,)) * jnp.array([8, 5])).astype(jnp.int32) + jnp.array([3, 2])
+    widths = jnp.where(present, smaller[:, 0], 0).at[0].set(0)
+    average = jnp.sum(widths) // jnp.maximum(1, jnp.sum(present) - 1)
+    steps = widths - jnp.where(present, (overlaps * (average // 4 + 1)).astype(jnp.int32), 0).at[0].set(0)
+    xs = (starts[1] + jnp.cumsum(steps) - steps).at[0].set(starts[0])
+    middle = level2.FRACTION_HEIGHT // 2
+    centres = middle + jnp.where(jnp.arange(len(xs)) == 0, level2.ABOVE, level2.BELOW)
+    piece = jnp.zeros((level2.FRACTION_HEIGHT + rows, room + columns), jnp.int32)
+    for patch, x, y, there in zip(patches, xs, jnp.maximum(0, centres - smaller[:, 1] // 2), present, strict=True):
+        below = lax.dynamic_slice(piece, (y, x), patch.shape)
+        piece = lax.dynamic_update_slice(piece, jnp.where(there, jnp.maximum(below, patch), below), (y, x))
+    piece = piece[: level2.FRACTION_HEIGHT, :room]
+    piece = piece.at[middle - 1 : middle - 1 + level2.BAR_HEIGHT, : level2.BAR_WIDTH].set(255)
+    width = jnp.maximum(level2.BAR_WIDTH, jnp.max(jnp.where(present, xs + widths, 0).at[0].set(0)))
+    return jnp.where(jnp.arange(room)[None] < width, piece, 0), width
+
+
+def _shrunk(patch: jax.Array, before: jax.Array, after: jax.Array) -> jax.Array:
+    """A patch whose size becomes smaller, the nearest pixels taken."""
+    x, y = (
+        ((jnp.arange(size) + 0.5) * before[axis] / after[axis]).astype(jnp.int32)
+        for axis, size in ((0, patch.shape[1]), (1, patch.shape[0]))
+    )
+    picked = patch.at[y[:, None], x[None]].get(mode="clip")
+    inside = (jnp.arange(patch.shape[0])[:, None] < after[1]) & (jnp.arange(patch.shape[1])[None] < after[0])
+    return jnp.where(inside, picked, 0)
+
+
+class _Text(NamedTuple):
+    """The pieces of a line.
+
+    Attributes:
+        patches: (N, rows, columns) int32, coverages.
+        widths: (N,) int32.
+        heights: (N,) int32.
+        present: (N,) bool.
+        overlaps: (N,) float32.
+        count: () int32, of characters.
+    """
+
+    patches: jax.Array
+    widths: jax.Array
+    heights: jax.Array
+    present: jax.Array
+    overlaps: jax.Array
+    count: jax.Array
+
+
+_HIGHEST = max(level2.LINE_HEIGHTS)
+_EDGE = level2.MOST_MARGIN + 1  # smoothing looks one pixel further
+
+
+def _strip(
+    text: _Text, bar: jax.Array | None, fraction: jax.Array, ink: line.Ink, height: jax.Array, room: int
+) -> tuple[jax.Array, jax.Array]:
+    """A line on its background, with room for a margin on each side, (133 + 2 edge, room + 2 edge, 3) int32, and its width.
+
+    Args:
+        text: its pieces.
+        bar: (N,) bool, which of them is the fraction; None: there is none.
+        fraction: (81, columns) int32, its coverage.
+        ink: colours.
+        height: () int32, of the line.
+        room: columns.
+    """
+    rows, columns = max(text.patches.shape[1], len(fraction)), max(text.patches.shape[2], fraction.shape[1])
+    xs, width = line.positions(text.widths, text.overlaps, text.present, jnp.maximum(1, text.count))
+    canvas = jnp.broadcast_to(ink.background[None, None], (_HIGHEST + 2 * rows, room + columns, 3))
+    ys = rows + line.tops(text.heights, height)
+    characters = text.present if bar is None else text.present & ~bar
+    canvas = line.paste(canvas, text.patches, xs, ys, characters, ink)
+    if bar is not None:
+        y = rows + line.tops(jnp.array([len(fraction)]), height)
+        canvas = line.paste(canvas, fraction[None], jnp.sum(jnp.where(bar, xs, 0))[None], y, jnp.array([True]), ink)
+    shown = canvas[rows : rows + _HIGHEST, :room]
+    inside = (jnp.arange(_HIGHEST)[:, None] < height) & (jnp.arange(room)[None] < width)
+    shown = jnp.where(inside[..., None], shown, ink.background[None, None])
+    frame = jnp.broadcast_to(ink.background[None, None], (_HIGHEST + 2 * _EDGE, room + 2 * _EDGE, 3))
+    return frame.at[_EDGE:-_EDGE, _EDGE:-_EDGE].set(shown), width
+
+
+def _crop(
+    strip: jax.Array, width: jax.Array, ink: line.Ink, place: _Place, number: int, arc: jax.Array, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """What locating cuts out of a line, in the upper left corner of (H, W, 3) int32, and its width and height, (2,) int32."""
+    margin_key, arc_key, canvas_arc_key, colour_key, dot_key = jax.random.split(key, 5)
+    marked = jnp.any(strip != ink.background[None, None], axis=2)
+    (x0, x1), (y0, y1) = (_extent(jnp.any(marked, axis=axis)) for axis in (0, 1))
+    left, above, right, below = _margins(margin_key)
+    window_x, window_y = jnp.maximum(_EDGE - place.x, x0 - left), y0 - above
+    size = jnp.stack([x1 + right - window_x, y1 + below - window_y])
+
+    strip = _arc(strip, level2.BLOCK_WIDTH, place.line, -_EDGE, -_EDGE, _colour(colour_key), arc_key)
+    strip = line.smooth(strip)
+    room = jnp.pad(strip, ((0, len(strip)), (0, len(strip)), (0, 0)))  # or a slice that would reach past the end starts earlier
+    crop = lax.dynamic_slice(room, (window_y, window_x, 0), strip.shape)
+    crop = _dots(crop, size, dot_key)
+    x, y = place.x + window_x - _EDGE, place.y + number * place.line + window_y - _EDGE
+    return _arc(crop, place.width, place.height, x, y, arc, canvas_arc_key), size
+
+
+def _extent(marked: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The first mark, and what comes after the last; a single one in the corner where there is none."""
+    places = jnp.arange(len(marked))
+    any_marked = jnp.any(marked)
+    first = jnp.where(any_marked, jnp.argmax(marked), _EDGE)
+    return first, jnp.where(any_marked, jnp.max(jnp.where(marked, places, 0)) + 1, _EDGE + 1)
+
+
+def _margins(key: jax.Array) -> jax.Array:
+    """Four by the chances of the host, (4,) int32."""
+    chance = jax.random.uniform(key, (3, 4))
+    more = jnp.where(chance[1] < level2.MORE_MARGIN, (chance[2] * level2.MORE).astype(jnp.int32), 0)
+    return level2.LEAST_MARGIN + (chance[0] * level2.MARGINS).astype(jnp.int32) + more
+
+
+def _arc(
+    picture: jax.Array,
+    width: jax.Array | int,
+    height: jax.Array,
+    left: jax.Array | int,
+    top: jax.Array | int,
+    colour: jax.Array,
+    key: jax.Array,
+) -> jax.Array:
+    """What is seen, in a picture that starts at (left, top), of an arc by chance across ``width`` x ``height``."""
+    chance = jax.random.uniform(key, (6,))
+    fifth, fifth_of_height = width // 5, height // 5
+
+    def below(number: jax.Array | int, c: jax.Array) -> jax.Array:
+        return (number * c).astype(jnp.int32)
+
+    x1, x2 = below(fifth + 1, chance[0]), width - fifth + below(fifth + 1, chance[1])
+    y1 = fifth_of_height + below(height - 2 * fifth_of_height + 1, chance[2])
+    y2 = y1 + below(height - y1 - fifth_of_height + 1, chance[3])
+    start, end = below(21, chance[4]), 160 + below(41, chance[5])
+    return line.draw_arc(picture, (x1, y1, x2, y2), start, end, colour, left=left, top=top)
+
+
+def _dots(picture: jax.Array, size: jax.Array, key: jax.Array) -> jax.Array:
+    """Sprinkles dots over what counts of a picture."""
+    most = picture.shape[0] * picture.shape[1] // level2.AREA_PER_DOT + 1
+    chance = jax.random.uniform(key, (most + 1, 6))
+    count = (size[0] * size[1] / level2.AREA_PER_DOT + chance[most, 0]).astype(jnp.int32)
+    places = (chance[:most, :2] * size[::-1][None]).astype(jnp.int32)
+    shapes = jnp.asarray(dots())
+    pixels = shapes[(chance[:most, 2] * len(shapes)).astype(jnp.int32)]
+    there = jnp.arange(most)[:, None] < count
+    places = jnp.where(there, places, 2 * max(picture.shape))
+    return line.draw_dots(picture, places, pixels, (chance[:most, 3:] * 256).astype(jnp.int32))
+
+
+def _join(crops: list[jax.Array], sizes: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """`crnn_jax.locate.join` of those that have a width, (H, W, 3) int32, black around it; its width and height, (2,) int32."""
+    height, room = crops[0].shape[0], sum(crop.shape[1] + GAP for crop in crops)
+    strip = jnp.zeros((height, room + max(crop.shape[1] for crop in crops), 3), jnp.int32)
+    x = jnp.zeros((), jnp.int32)
+    for crop, size in zip(crops, sizes, strict=True):
+        rows, columns, _ = crop.shape
+        inside = (jnp.arange(rows)[:, None] < size[1]) & (jnp.arange(columns)[None] < size[0])
+        below = lax.dynamic_slice(strip, (0, x, 0), crop.shape)
+        strip = lax.dynamic_update_slice(strip, jnp.where(inside[..., None], crop, below), (0, x, 0))
+        x = x + jnp.where(size[0] > 0, size[0] + GAP, 0)
+    return strip[:, :room], jnp.stack([x - GAP, jnp.max(jnp.stack([size[1] for size in sizes]))])

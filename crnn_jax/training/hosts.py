@@ -1,0 +1,75 @@
+"""The processes of one run, on one host or several: `jax.distributed`, which a run on one process never touches."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from crnn_jax.errors import UserError
+
+_HEARTBEAT_SECONDS = 30  # without a sign of life, until a process is taken for dead
+_CONNECT_SECONDS = 300  # that processes wait for each other at the start
+AUTO = "auto"
+
+
+def connect(coordinator: str, processes: int | None, number: int | None) -> None:
+    """Makes this process one of several that train together; to be called before jax is first used.
+
+    Args:
+        coordinator: ``HOST:PORT`` of process 0; ``auto``: as SLURM or Open MPI say.
+        processes: how many there are; None: likewise.
+        number: of this one, from 0; None: likewise.
+
+    Raises:
+        UserError: something is missing, or the others can't be reached.
+    """
+    jax.config.update("jax_enable_preemption_service", False)  # a run handles signals itself
+    try:
+        jax.distributed.initialize(
+            None if coordinator == AUTO else coordinator,
+            processes,
+            number,
+            cluster_detection_method=None if coordinator == AUTO else "deactivate",
+            initialization_timeout=_CONNECT_SECONDS,
+            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+        )
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the processes of this run can't be brought together at {coordinator}: {reason}") from None
+
+
+def count() -> int:
+    """How many processes there are."""
+    return jax.process_count()
+
+
+def number() -> int:
+    """Which of them this one is, from 0."""
+    return jax.process_index()
+
+
+def is_main() -> bool:
+    """Whether this is the one that writes files and tells how it goes."""
+    return number() == 0
+
+
+def wait_for_all(place: str) -> None:
+    """Goes on when all processes have come to the same place."""
+    if count() > 1:
+        multihost_utils.sync_global_devices(place)
+
+
+def gather(value: Any) -> list[Any]:
+    """The values of all processes, of JSON types, in their order."""
+    if count() == 1:
+        return [value]
+    data = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    lengths = multihost_utils.process_allgather(np.array([len(data)], np.int32)).ravel()
+    room = np.zeros(lengths.max(), np.uint8)
+    room[: len(data)] = data
+    rows = multihost_utils.process_allgather(room)
+    return [json.loads(row[:length].tobytes()) for row, length in zip(rows, lengths.tolist(), strict=True)]

@@ -1,0 +1,87 @@
+"""What a run came to: figures and plots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crnn_jax import plots
+from crnn_jax.data.images import UnreadableImage
+from crnn_jax.recognizer import Recognizer
+from crnn_jax.tasks import Task
+from crnn_jax.training.config import Config
+from crnn_jax.training.evaluation import Evaluation
+from crnn_jax.training.log import read_metrics
+from crnn_jax.training.rundir import RunDirectory
+
+_EXHIBITS = 10  # test pictures, of which the first that can be read is plotted
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run came to.
+
+    Attributes:
+        exact_match: share of readings that equal their text, whole.
+        exact_match_document: the same with readings cut to the text's length.
+        cer: character error rate.
+        examples: that were read for these figures.
+        interval: of ``exact_match``, 95%.
+        judge: who drew the pictures.
+        step: whose weights were judged: those with the least validation loss.
+        parameters: of the network.
+        train_images: trained on.
+        train_seconds: that this took, drawing included; compilation, validation and saving left out.
+        train_images_per_second: one over the other.
+        devices: trained on.
+        exact_value: share of readings that come to the same as their text; None for a task without a grammar.
+        computable: share of readings that are texts of the grammar; likewise.
+    """
+
+    exact_match: float
+    exact_match_document: float
+    cer: float
+    examples: int
+    interval: tuple[float, float]
+    judge: str
+    step: int
+    parameters: int
+    train_images: int
+    train_seconds: float
+    train_images_per_second: float
+    devices: str
+    exact_value: float | None = None
+    computable: float | None = None
+
+
+def save_plots(task: Task, config: Config, directory: RunDirectory, evaluation: Evaluation, weights: dict[str, Any]) -> None:
+    """Plots the curves of a run, readings, confusions and the columns of a picture.
+
+    Args:
+        task: what was learned.
+        config: how.
+        directory: of the run.
+        evaluation: of the test split.
+        weights: ``params`` and ``batch_stats``, in host memory.
+    """
+    folder = directory.plots
+    plots.curves(read_metrics(directory.metrics), folder / "curves.png")
+    plots.readings(evaluation.right[:12] + evaluation.wrong[:12], folder / "readings.png")
+    plots.confusions(evaluation.score.confusions, folder / "confusions.png")
+    model = Recognizer(config.architecture, task.alphabet, task.preparation, weights, task.grammar)
+    if (picture := _exhibit(task, config.seed)) is not None:
+        plots.columns(model.prepare(picture), *model.probabilities(picture), task.alphabet, folder / "columns.png")
+
+
+def _exhibit(task: Task, seed: int) -> np.ndarray | None:
+    if task.exhibit:
+        return task.exhibit().image
+    source = task.source("test", seed)
+    for i in range(min(_EXHIBITS, len(source))):
+        try:
+            return source[i].image
+        except UnreadableImage:
+            continue
+    return None

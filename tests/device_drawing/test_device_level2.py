@@ -1,0 +1,190 @@
+"""Strips of level 2 drawn in jax against those drawn on the host."""
+
+import math
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from crnn_jax import tasks
+from crnn_jax.device_drawing import level2 as device_level2
+from crnn_jax.device_drawing import line as device_line
+from crnn_jax.device_drawing.contrast import stretch
+from crnn_jax.device_drawing.drawn import Drawn
+from crnn_jax.device_drawing.fit import fit
+from crnn_jax.drawing import level2, line
+from crnn_jax.drawing.random import Draws
+from crnn_jax.grammar import SEPARATOR, Level2
+from crnn_jax.locate import join
+
+LOOKS = tuple(product(level2.COMPETITION.fonts, level2.COMPETITION.weights))
+ALPHABET = Level2.alphabet
+
+
+def decode(ids):
+    return ALPHABET.decode(np.asarray(ids)[np.asarray(ids) != ALPHABET.blank])
+
+
+def test_texts_are_those_of_the_grammar():
+    formulas = jax.jit(jax.vmap(device_level2.sample))(jax.random.split(jax.random.key(0), 3000))
+    formulas = [device_level2.Formula(*row) for row in zip(*map(np.asarray, formulas), strict=True)]
+    texts = [decode(formula.ids) for formula in formulas]
+    assert all(map(Level2().contains, texts))
+    assert all(formula.length == len(text) for formula, text in zip(formulas, texts, strict=True))
+    for formula, text in zip(formulas, texts, strict=True):
+        drawn = [decode(row) for row in formula.assignments] + [decode(formula.expression)]
+        numerator, *denominator = decode(formula.fraction)
+        drawn[2] = drawn[2].replace("/", f"{numerator}/{''.join(denominator)}")
+        assert SEPARATOR.join(filter(None, drawn)) == text
+    assert np.mean([text.count(SEPARATOR) == 2 for text in texts]) == pytest.approx(Level2.SECOND_VARIABLE, abs=0.03)
+    assert np.mean([text[0] == "不" for text in texts]) == pytest.approx(2 / 17, abs=0.03)
+    counts = [sum(text.count(c) for text in texts) for c in "123456789"]
+    assert max(counts) < 1.1 * min(counts)
+    assert {tuple(c for c in text.split(SEPARATOR)[-1] if c in "()") for text in texts} == {
+        tuple(c for c in pattern if c in "()") for pattern in Level2.PATTERNS
+    }
+
+
+class Recorded:
+    """Draws whose numbers are kept, as shares of what they may be."""
+
+    def __init__(self, *seed):
+        self._draws, self.shares = Draws(*seed), []
+
+    def below(self, n):
+        number = self._draws.below(n)
+        self.shares.append((number + 0.5) / n)
+        return number
+
+    def uniform(self, low=0.0, high=1.0):
+        number = self._draws.uniform(low, high)
+        self.shares.append((number - low) / (high - low) if high > low else 0.0)
+        return number
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_the_same_numbers_give_the_same_expression(index, monkeypatch):
+    text = Level2().sample(Draws(1, "train", index)).split(SEPARATOR)[-1]
+    ink, height = line.choose_ink(Draws(2, "train", index)), 100 + 6 * index
+    recorded = Recorded(3, "train", index)
+    font, weight = LOOKS[0]
+    host = line.side_by_side(
+        list(level2._pieces(text, font, weight, level2.COMPETITION.distortion, recorded)), len(text), ink, height, 0, recorded
+    )
+
+    # The numbers, in the order in which the host took them.
+    shares = iter(recorded.shares)
+    bar = text.index("/")
+    end = next(i for i in range(bar + 1, len(text) + 1) if i == len(text) or not text[i].isdigit())
+    order = [*text[: bar - 1], *text[bar - 1 : end].replace("/", ""), *text[end:]]
+    small = range(bar - 1, end - 1)
+    drawn, chances = [], []
+    for i, c in enumerate(order):
+        drawn.append((c, *(next(shares) for _ in range(8))))  # size, angle, how far at most, and how far the corners move
+        if i == small[-1]:
+            chances = [next(shares) for _ in range(1 + len(small[1:]) + 1)]
+    overlaps = list(shares)
+    assert len(overlaps) == len(order) - len(small) + 1
+
+    atlas = device_level2._atlas(LOOKS)
+    distortion = level2.COMPETITION.distortion
+
+    def characters(some, room):
+        rows = []
+        for c, size, angle, across, down, *corners in some:
+            glyph = int(size * len(level2.SIZES)) * len(ALPHABET.characters) + ALPHABET.characters.index(c)
+            width, height = np.asarray(atlas.sizes[glyph])
+            most = [
+                side * (low + share * (high - low))
+                for side, share, (low, high) in ((width, across, distortion.across), (height, down, distortion.down))
+            ]
+            moved = [int((2 * share - 1) * most[i % 2]) for i, share in enumerate(corners)]
+            rows.append((glyph, math.radians((2 * angle - 1) * distortion.rotation), moved))
+        rows += [rows[0]] * (room - len(rows))
+        patches, sizes = device_line.characters(atlas, *(jnp.array(column) for column in zip(*rows, strict=True)))
+        return patches, sizes, jnp.arange(room) < len(some)
+
+    patches, sizes, present = characters([drawn[i] for i in small], 7)
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.array([chances[-1], chances[0]]))
+    of_digits = jnp.array([0.0, *chances[1:-1]] + [0.0] * (7 - len(small)))
+    fraction, width = device_level2._fraction(patches, sizes, present, of_digits, None, 300)
+    pieces = [*drawn[: small[0] + 1], *drawn[small[-1] + 1 :]]
+    patches, sizes, present = characters(pieces, 26)
+    bars = jnp.arange(26) == small[0]
+    pieces = device_level2._Text(
+        patches,
+        jnp.where(bars, width, sizes[:, 0]),
+        sizes[:, 1],
+        present,
+        jnp.array(overlaps + [0.0] * (26 - len(overlaps))),
+        jnp.array(len(text)),
+    )
+    device_ink = device_line.Ink(jnp.array(ink.background), jnp.array(ink.text))
+    strip, width = device_level2._strip(pieces, bars, fraction, device_ink, jnp.array(height), 1200)
+    assert int(width) == host.shape[1]
+    edge = device_level2._EDGE
+    difference = np.abs(np.asarray(strip)[edge : edge + height, edge : edge + host.shape[1]] - host.astype(int))
+    assert np.mean(difference > 2) < 0.01
+    assert np.mean(difference) < 0.3
+
+
+@pytest.mark.parametrize("darkest", [False, True])
+def test_a_strip_is_prepared_as_on_the_host(darkest):
+    task = tasks.level2("faint" if darkest else "competition")
+    style = level2.FAINT if darkest else level2.COMPETITION
+    for index in range(4):
+        draws = Draws(5, "train", index)
+        text, ink = Level2().sample(draws), line.choose_ink(draws, darkest=darkest)
+        if not ink.visible:
+            continue
+        strip = join(level2.draw_crops(text, ink, style, draws))
+        room = np.zeros((180, 2000, 3), np.uint8)
+        room[: strip.shape[0], : strip.shape[1]] = strip
+        nothing = jnp.zeros(46, int), jnp.zeros((), int)
+        drawn = Drawn(jnp.asarray(room), *nothing, jnp.array(ink.background), jnp.array(strip.shape[1::-1]))
+        prepared = fit(stretch(drawn), task.preparation)
+        expected = task.preparation(strip)
+        assert prepared.size.tolist() == [expected.shape[1], 81]
+        shown = np.asarray(prepared.image).astype(int)
+        assert np.abs(shown[:, : expected.shape[1]] - expected).max() <= 1
+        assert not shown[:, expected.shape[1] :].any()
+
+
+def test_strips_are_statistically_those_of_the_host():
+    task = tasks.level2()
+    draw = device_level2.make_draw(level2.COMPETITION)
+    prepared = jax.jit(jax.vmap(lambda key: fit(stretch(draw(key)), task.preparation)))
+    drawn = prepared(jax.random.split(jax.random.key(1), 48))
+    assert drawn.image.shape == (48, 81, 1152, 3)
+    source = task.source("train", 0)
+    examples = [source[i] for i in range(150)]
+    host = [task.preparation(example.image) for example in examples]
+    widths = np.asarray(drawn.size[:, 0])
+    assert widths.mean() == pytest.approx(np.mean([picture.shape[1] for picture in host]), rel=0.06)
+    ours = [np.asarray(picture)[:, :width] for picture, width in zip(drawn.image, widths, strict=True)]
+    for measure in (np.mean, np.std):
+        a, b = ([measure(picture) for picture in pictures] for pictures in (ours, host))
+        assert np.mean(a) == pytest.approx(np.mean(b), abs=4)
+    lengths = np.asarray(drawn.length)
+    assert lengths.mean() == pytest.approx(np.mean([len(example.text) for example in examples]), abs=1.5)
+
+
+def test_later_dots_lie_over_earlier_ones():
+    picture = jnp.zeros((9, 9, 3), jnp.int32)
+    places = jnp.array([[4, 4], [4, 5], [-1, -1]])
+    pixels = np.array([[[0, 0], [0, 1]]])
+    colours = jnp.array([[1, 1, 1], [2, 2, 2], [3, 3, 3]])
+    drawn = np.asarray(device_line.draw_dots(picture, places, pixels, colours))[..., 0]
+    assert drawn[4].tolist() == [0, 0, 0, 0, 1, 2, 2, 0, 0]
+    assert drawn.sum() == 5
+
+
+def test_a_part_of_an_arc_is_a_part_of_the_whole():
+    box = tuple(map(jnp.array, (10, 20, 160, 60)))
+    angles, colour = (jnp.array(10.0), jnp.array(180.0)), jnp.array([9, 9, 9])
+    whole = device_line.draw_arc(jnp.zeros((80, 170, 3), jnp.int32), box, *angles, colour)
+    part = device_line.draw_arc(jnp.zeros((30, 60, 3), jnp.int32), box, *angles, colour, left=30, top=40)
+    np.testing.assert_array_equal(part, whole[40:70, 30:90])
+    assert np.asarray(part).any()

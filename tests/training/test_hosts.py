@@ -1,0 +1,127 @@
+"""Several processes that train together, over gloo on one machine."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from training.test_loop import metrics_of, newest_step, state_of
+
+PROGRAM = Path(__file__).parent.parent / "bars_run.py"
+
+
+def start(workdir, processes=1, devices=1, **options):
+    """One run in several processes, which share nothing but the directory."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    }
+    given = [f"--{name}={value}" for name, value in {"save_seconds": 1000, "workers": 0, **options}.items()]
+    return [
+        subprocess.Popen(
+            [
+                *(sys.executable, str(PROGRAM), str(workdir), f"--coordinator={coordinator}", f"--processes={processes}"),
+                *(f"--process={number}", f"--devices={devices}", *given),
+            ],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(processes)
+    ]
+
+
+def end(processes, seconds=300):
+    """What they wrote to stderr, and their exit statuses."""
+    try:
+        written = [process.communicate(timeout=seconds)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return written, [process.returncode for process in processes]
+
+
+def run(workdir, **options):
+    written, statuses = end(start(workdir, **options))
+    assert statuses == [0] * len(statuses), "\n".join(written)
+    return written
+
+
+def parameters(workdir):
+    return jax.tree.leaves(state_of(workdir)[1])
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("alone")
+    run(workdir, steps=10)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("together")
+    return workdir, run(workdir, processes=2, devices=2, steps=10)
+
+
+def assert_same(first, second):
+    for a, b in zip(parameters(first), parameters(second), strict=True):
+        np.testing.assert_allclose(a, b, rtol=5e-3, atol=2e-5)
+    for a, b in zip(metrics_of(first), metrics_of(second), strict=True):
+        assert a["examples"] == b["examples"] == 10  # which no number of devices here divides
+        assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-3)
+        assert a["exact_match"] == b["exact_match"]
+
+
+def test_two_processes_do_what_one_does(alone, together):
+    assert_same(alone, together[0])
+    assert "in 2 processes" in together[1][0]
+    assert not together[1][1].strip()  # one of them tells
+
+
+def test_any_number_of_devices_in_one_process(alone, tmp_path):
+    run(tmp_path, devices=4, steps=10)
+    assert_same(alone, tmp_path)
+
+
+def wait_for_a_step(process):
+    """Until a process has begun to train."""
+    for line in process.stderr:
+        if "epochs of" in line:
+            time.sleep(2)
+            return
+
+
+def test_a_signal_to_one_stops_all_and_one_alone_goes_on(alone, tmp_path):
+    processes = start(tmp_path, processes=2, devices=2, steps=10, save_seconds=0.5)
+    wait_for_a_step(processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    written, statuses = end(processes, 120)
+    assert statuses == [130, 130], "\n".join(written)
+    assert newest_step(tmp_path) <= 20
+    run(tmp_path, steps=10)
+    assert_same(alone, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dies", [0, 1])
+def test_when_one_dies_the_other_ends_and_says_so(tmp_path, dies):
+    processes = start(tmp_path, processes=2, devices=1, steps=100_000)
+    wait_for_a_step(processes[0])
+    processes[dies].kill()
+    begun = time.monotonic()
+    written, statuses = end(processes, 90)
+    assert time.monotonic() - begun < 60
+    assert statuses[1 - dies] not in (0, 130)
+    assert f"process {dies}" in written[1 - dies]
