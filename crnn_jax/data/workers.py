@@ -28,10 +28,11 @@ class BatchWorkers:
     Args:
         makers: turn example numbers into batches, one for each split.
         count: of processes; 0 for none.
+        patience: seconds that a batch may take, until a process counts as hanging.
     """
 
-    def __init__(self, makers: Mapping[Split, BatchMaker], count: int) -> None:
-        self._makers = dict(makers)
+    def __init__(self, makers: Mapping[Split, BatchMaker], count: int, *, patience: float = 600.0) -> None:
+        self._makers, self._patience = dict(makers), patience
         self._pool: ProcessPoolExecutor | None = None
         if count:
             context = multiprocessing.get_context("spawn")
@@ -39,24 +40,33 @@ class BatchWorkers:
             # Ctrl-C reaches the whole process group; the main process saves and then ends its workers. They inherit the
             # mask, and each of these calls starts one of them.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            others = multiprocessing.active_children()
             for _ in range(count):
                 self._pool.submit(os.getpid)
+            self._processes = [process for process in multiprocessing.active_children() if process not in others]
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __call__(self, split: Split, indices: np.ndarray, first_position: int = 0) -> Batch:
         """The batch of some example numbers of a split; may be called from several threads.
 
         Raises:
-            UserError: of the maker, or a worker process died.
+            UserError: of the maker, or a worker process died or hangs.
         """
         if self._pool is None:
             return self._makers[split](indices, first_position)
         try:
-            return self._pool.submit(_work, split, indices, first_position).result()
+            return self._pool.submit(_work, split, indices, first_position).result(self._patience)
         except BrokenProcessPool:
             raise UserError(
                 "a data worker process died: out of memory? or, in a script of your own, no `if __name__ == '__main__':`"
                 " around what it runs? (workers=0 draws in the main process)"
+            ) from None
+        except TimeoutError:
+            for process in self._processes:  # those that hang would be waited for at the end
+                process.kill()
+            raise UserError(
+                f"a data worker has not made its batch for {self._patience:.0f} s (examples {indices[0]} to {indices[-1]}):"
+                " does the folder of pictures answer? (workers=0 reads in the main process)"
             ) from None
 
     def __enter__(self) -> BatchWorkers:

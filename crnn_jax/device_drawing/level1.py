@@ -49,7 +49,7 @@ def make_draw(style: level1.Style, faint: float = 0.0, emphasis: float = 0.0, ha
         shares = jax.random.uniform(share_key, (2,))
         ink = line.choose_ink(ink_key, (shares[0] < faint) | style.darkest)
         chance = jax.random.uniform(font_key, (1 if style.one_font else _MOST,))
-        fonts = jnp.where(shares[1] < emphasis, _choice(chance, difficult), _choice(chance, ordinary))
+        fonts = jnp.where(shares[1] < emphasis, line.choice(chance, difficult), line.choice(chance, ordinary))
         sizes = jax.random.randint(size_key, (_MOST,), 0, len(level1.SIZES))
         glyphs = (fonts * len(level1.SIZES) + sizes) * len(_CHARACTERS) + jnp.minimum(ids, len(_CHARACTERS) - 1)
         pieces = line.choose_pieces(piece_key, atlas, glyphs, present)
@@ -69,14 +69,12 @@ def make_draw(style: level1.Style, faint: float = 0.0, emphasis: float = 0.0, ha
     return draw
 
 
-def _choice(chance: jax.Array, items: jax.Array) -> jax.Array:
-    return items[(chance * len(items)).astype(jnp.int32)]
-
-
-def _characters(key: jax.Array, kind: list[int], difficult: list[int], hard: float) -> jax.Array:
+def _characters(key: jax.Array, kind: np.ndarray, difficult: np.ndarray, hard: float) -> jax.Array:
     """Ids by chance, (7,) int32."""
     chance = jax.random.uniform(key, (2, _MOST))
-    return jnp.where(chance[0] < hard, _choice(chance[1], jnp.asarray(difficult)), _choice(chance[1], jnp.asarray(kind)))
+    return jnp.where(
+        chance[0] < hard, line.choice(chance[1], jnp.asarray(difficult)), line.choice(chance[1], jnp.asarray(kind))
+    )
 
 
 def sample(key: jax.Array, hard: float = 0.0) -> tuple[jax.Array, jax.Array]:

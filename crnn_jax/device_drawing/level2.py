@@ -54,7 +54,7 @@ def sample(key: jax.Array) -> Formula:
     numbers = jax.random.randint(jax.random.fold_in(key, 0), (2 + Level2.OPERANDS,), 0, Level2.LARGEST + 1)
     digits = jax.vmap(_digits)(numbers)
     second = chance[0] < Level2.SECOND_VARIABLE
-    variables = [_choice(poem, chance[1 + i]) for i, poem in enumerate(Level2.POEMS)]
+    variables = [line.choice(chance[1 + i], jnp.asarray(_ALPHABET.encode(poem))) for i, poem in enumerate(Level2.POEMS)]
     equals = jnp.asarray(_ALPHABET.encode("="))
     rows = jnp.stack([jnp.concatenate([variables[i][None], equals, digits[i]]) for i in (0, 1)])
     assignments = jnp.where(jnp.stack([jnp.array(True), second])[:, None], rows, _BLANK)
@@ -62,8 +62,8 @@ def sample(key: jax.Array) -> Formula:
     operand = (Level2.OPERANDS * chance[3]).astype(jnp.int32)
     step = 1 + ((Level2.OPERANDS - 1) * chance[4]).astype(jnp.int32)
     other = jnp.where(second, (operand + step) % Level2.OPERANDS, -1)
-    pattern = jnp.asarray(_patterns())[(len(Level2.PATTERNS) * chance[5]).astype(jnp.int32)]
-    operators = jnp.asarray(_ALPHABET.encode(Level2.OPERATORS))[(len(Level2.OPERATORS) * chance[6:]).astype(jnp.int32)]
+    pattern = line.choice(chance[5], jnp.asarray(_patterns()))
+    operators = line.choice(chance[6:], jnp.asarray(_ALPHABET.encode(Level2.OPERATORS)))
     number = jnp.cumsum(pattern == _NUMBER) - 1  # of each operand
     fraction = jnp.concatenate([variables[0][None], digits[2 + operand]])
     whole = jnp.concatenate([fraction[:1], jnp.array([_OVER]), fraction[1:]])
@@ -93,10 +93,6 @@ def _patterns() -> np.ndarray:
     for row, pattern in zip(rows, Level2.PATTERNS, strict=True):
         row[: len(pattern)] = [{"n": _NUMBER, "o": _OPERATOR}.get(c, _CHARACTERS.find(c)) for c in pattern]
     return rows
-
-
-def _choice(characters: str, chance: jax.Array) -> jax.Array:
-    return jnp.asarray(_ALPHABET.encode(characters))[(len(characters) * chance).astype(jnp.int32)]
 
 
 def _digits(number: jax.Array) -> jax.Array:
@@ -141,7 +137,7 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
     varied = tuple(product(level2.VARIED.fonts, level2.VARIED.weights)) if variety else ordinary
     looks = tuple(dict.fromkeys((*ordinary, *varied)))
     atlas = _atlas(looks)
-    numbers = [jnp.array([looks.index(look) for look in some]) for some in (ordinary, varied)]
+    ordinary_numbers, varied_numbers = (jnp.array([looks.index(look) for look in some]) for some in (ordinary, varied))
     widest = _widest(atlas)
     assignment_room = widest[1] + (_ASSIGNMENT - 1) * widest[0]
     fraction_room = 6 + _DIGITS * round(widest[0] * level2.SMALLER[0]) + widest[1]
@@ -152,7 +148,7 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
         formula = sample(next(keys))
         chance = jax.random.uniform(next(keys), (3,))
         ink = line.choose_ink(next(keys), (chance[0] < faint) | style.darkest)
-        look = jnp.where(chance[1] < variety, *(some[(chance[2] * len(some)).astype(jnp.int32)] for some in numbers[::-1]))
+        look = jnp.where(chance[1] < variety, line.choice(chance[2], varied_numbers), line.choice(chance[2], ordinary_numbers))
         place, arc = _Place.by_chance(next(keys)), _colour(next(keys))
 
         ids = jnp.concatenate([formula.assignments.reshape(-1), formula.expression, formula.fraction])
@@ -161,22 +157,21 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
         pieces = line.choose_pieces(next(keys), atlas, glyphs, ids != _BLANK, style.distortion)
         patches, shown = line.characters(atlas, pieces.glyphs, pieces.angles, pieces.corners)
         ends = [_ASSIGNMENT, 2 * _ASSIGNMENT, 2 * _ASSIGNMENT + _PIECES]
-        patches, shown, present, overlaps = (
-            jnp.split(array, ends) for array in (patches, shown, pieces.present, pieces.overlaps)
-        )
-        fraction, fraction_width = _fraction(patches[3], shown[3], present[3], overlaps[3], next(keys), fraction_room)
+        parts = zip(*(jnp.split(array, ends) for array in (patches, shown, pieces.present, pieces.overlaps)), strict=True)
+        *lines, (patch, size, here, overlap) = parts
+        fraction, fraction_width = _fraction(patch, size, here, overlap, next(keys), fraction_room)
         line_keys = jax.random.split(next(keys), 3)
         crops, crop_sizes = [], []
-        for number, room in enumerate(rooms):
-            here, size = present[number], shown[number]
-            text, bar = _Text(patches[number], size[:, 0], size[:, 1], here, overlaps[number], jnp.sum(here)), None
+        for number, (room, (patch, size, here, overlap)) in enumerate(zip(rooms, lines, strict=True)):
+            text, bar = _Text(patch, size[:, 0], size[:, 1], here, overlap, jnp.sum(here)), None
             if number == 2:
                 bar = formula.expression == _OVER
-                text = text._replace(widths=jnp.where(bar, fraction_width, text.widths), count=text.count + jnp.sum(present[3]))
+                widths = jnp.where(bar, fraction_width, text.widths)
+                text = text._replace(widths=widths, characters=text.characters + jnp.sum(formula.fraction != _BLANK))
             strip, width = _strip(text, bar, fraction, ink, place.line, room)
-            crop, size = _crop(strip, width, ink, place, number, arc, line_keys[number])
+            crop, crop_size = _crop(strip, width, ink, place, number, arc, line_keys[number])
             crops.append(crop)
-            crop_sizes.append(jnp.where(here[0] if number < 2 else True, size, 0))
+            crop_sizes.append(jnp.where(here[0] if number < 2 else True, crop_size, 0))
         image, size = _join(crops, crop_sizes)
         seen = line.visible(ink)
         return Drawn(
@@ -212,9 +207,7 @@ class _Place(NamedTuple):
     def by_chance(cls, key: jax.Array) -> _Place:
         chance = jax.random.uniform(key, (5,))
         heights, widths, lines = (jnp.array(list(r)) for r in (level2.HEIGHTS, level2.WIDTHS, level2.LINE_HEIGHTS))
-        height, width, line_height = (
-            choices[(len(choices) * c).astype(jnp.int32)] for choices, c in zip((heights, widths, lines), chance, strict=False)
-        )
+        height, width, line_height = (line.choice(c, some) for c, some in zip(chance, (heights, widths, lines), strict=False))
         x, y = (
             ((whole - block + 1) * c).astype(jnp.int32)
             for whole, block, c in ((width, level2.BLOCK_WIDTH, chance[3]), (height, level2.BLOCK_HEIGHT, chance[4]))
@@ -279,7 +272,7 @@ class _Text(NamedTuple):
         heights: (N,) int32.
         present: (N,) bool.
         overlaps: (N,) float32.
-        count: () int32, of characters.
+        characters: () int32, how many there are.
     """
 
     patches: jax.Array
@@ -287,7 +280,7 @@ class _Text(NamedTuple):
     heights: jax.Array
     present: jax.Array
     overlaps: jax.Array
-    count: jax.Array
+    characters: jax.Array
 
 
 _HIGHEST = max(level2.LINE_HEIGHTS)
@@ -308,11 +301,11 @@ def _strip(
         room: columns.
     """
     rows, columns = max(text.patches.shape[1], len(fraction)), max(text.patches.shape[2], fraction.shape[1])
-    xs, width = line.positions(text.widths, text.overlaps, text.present, jnp.maximum(1, text.count))
+    xs, width = line.positions(text.widths, text.overlaps, text.present, jnp.maximum(1, text.characters))
     canvas = jnp.broadcast_to(ink.background[None, None], (_HIGHEST + 2 * rows, room + columns, 3))
     ys = rows + line.tops(text.heights, height)
-    characters = text.present if bar is None else text.present & ~bar
-    canvas = line.paste(canvas, text.patches, xs, ys, characters, ink)
+    present = text.present if bar is None else text.present & ~bar
+    canvas = line.paste(canvas, text.patches, xs, ys, present, ink)
     if bar is not None:
         y = rows + line.tops(jnp.array([len(fraction)]), height)
         canvas = line.paste(canvas, fraction[None], jnp.sum(jnp.where(bar, xs, 0))[None], y, jnp.array([True]), ink)
@@ -388,7 +381,7 @@ def _dots(picture: jax.Array, size: jax.Array, key: jax.Array) -> jax.Array:
     count = (size[0] * size[1] / level2.AREA_PER_DOT + chance[most, 0]).astype(jnp.int32)
     places = (chance[:most, :2] * size[::-1][None]).astype(jnp.int32)
     shapes = jnp.asarray(dots())
-    pixels = shapes[(chance[:most, 2] * len(shapes)).astype(jnp.int32)]
+    pixels = line.choice(chance[:most, 2], shapes)
     there = jnp.arange(most)[:, None] < count
     places = jnp.where(there, places, 2 * max(picture.shape))
     return line.draw_dots(picture, places, pixels, (chance[:most, 3:] * 256).astype(jnp.int32))

@@ -47,6 +47,11 @@ class Ink(NamedTuple):
     text: jax.Array
 
 
+def choice(chance: jax.Array, items: jax.Array) -> jax.Array:
+    """Some of the items, each as likely, from numbers of [0, 1)."""
+    return items[(chance * len(items)).astype(jnp.int32)]
+
+
 def choose_ink(key: jax.Array, darkest: jax.Array) -> Ink:
     """Colours by chance; () bool says whether the text is nearly transparent."""
     background, text = jax.random.uniform(key, (2, 3))

@@ -47,6 +47,10 @@ class Progress:
     unreadable: list[str] = field(default_factory=list)
 
 
+class DamagedCheckpoint(UserError):
+    """A checkpoint that can't be read, or isn't of this network."""
+
+
 class Checkpoints:
     """The checkpoints of a run: the two newest and the best (by ``val_loss``) are kept.
 
@@ -146,15 +150,16 @@ class Checkpoints:
         """The newest checkpoint that isn't damaged: its number, and what `restore` gives; None where there is none.
 
         Raises:
-            UserError: all are damaged, or of another network.
+            UserError: all are damaged, or of another network, or one is of a newer version of this library.
         """
         damage = []
         for number in sorted(self._manager.all_steps(), reverse=True):
             try:
+                self.describe(number)
                 restored = self.restore(number, like)
-            except UserError as error:
+            except DamagedCheckpoint as error:
                 damage.append(str(error))
-                logger.warning("%s", error)
+                logger.warning("%s: going on from the one before", error)
             else:
                 if damage:  # or the same number could not be saved again
                     self._forget_after(number)
@@ -172,7 +177,7 @@ class Checkpoints:
         """The state and progress of a checkpoint, as numpy arrays in the structure of another state.
 
         Raises:
-            UserError: the checkpoint is of another network, or damaged.
+            DamagedCheckpoint: it is, or of another network.
         """
         target = jax.tree.map(np.asarray, like)
         try:
@@ -185,7 +190,7 @@ class Checkpoints:
                 ),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"checkpoint {number} can't be restored: {_one_line(error)}") from None
+            raise DamagedCheckpoint(f"checkpoint {number} can't be restored: {_one_line(error)}") from None
         weights, optimizer = items["weights"], items["optimizer"]
         state = TrainState(optimizer["step"], weights["params"], weights["batch_stats"], optimizer["opt_state"])
         return state, Progress(**items["progress"])
@@ -194,12 +199,13 @@ class Checkpoints:
         """The description in a checkpoint.
 
         Raises:
-            UserError: it is damaged, or of a newer version of this library.
+            DamagedCheckpoint: it is.
+            UserError: it is of a newer version of this library.
         """
         try:
             items = self._manager.restore(number, args=ocp.args.Composite(description=ocp.args.JsonRestore()))
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"checkpoint {number} can't be read: {_one_line(error)}") from None
+            raise DamagedCheckpoint(f"checkpoint {number} can't be read: {_one_line(error)}") from None
         description = items["description"]
         if description.get("format") != FORMAT:
             raise UserError(f"checkpoint {number} has format {description.get('format')}, this version reads format {FORMAT}")

@@ -11,7 +11,6 @@ from jax.experimental import multihost_utils
 
 from crnn_jax.errors import UserError
 
-_HEARTBEAT_SECONDS = 30  # without a sign of life, until a process is taken for dead
 _CONNECT_SECONDS = 300  # that processes wait for each other at the start
 AUTO = "auto"
 
@@ -35,7 +34,6 @@ def connect(coordinator: str, processes: int | None, number: int | None) -> None
             number,
             cluster_detection_method=None if coordinator == AUTO else "deactivate",
             initialization_timeout=_CONNECT_SECONDS,
-            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
         )
     except (ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -111,7 +111,9 @@ class TensorBoard:
             self._writer.close()
 
 
-def progress_bar(total: int, done: int = 0, *, unit: str = "step", description: str = "", leave: bool = True) -> tqdm:
+def progress_bar(
+    total: int, done: int = 0, *, unit: str = "step", description: str = "", leave: bool = True, shown: bool = True
+) -> tqdm:
     """A bar on stderr; where that isn't a terminal, a line now and then.
 
     Args:
@@ -120,6 +122,7 @@ def progress_bar(total: int, done: int = 0, *, unit: str = "step", description: 
         unit: what is counted.
         description: stands at the left.
         leave: keep the bar when it is full; one that doesn't stay isn't shown at all where stderr isn't a terminal.
+        shown: False: never.
     """
     return tqdm(
         total=total,
@@ -127,7 +130,7 @@ def progress_bar(total: int, done: int = 0, *, unit: str = "step", description: 
         unit=unit,
         desc=description,
         leave=leave,
-        disable=False if leave else None,
+        disable=not shown or (False if leave else None),
         mininterval=0.2 if sys.stderr.isatty() else 30.0,
         dynamic_ncols=True,
         file=sys.stderr,

@@ -32,6 +32,7 @@ from crnn_jax.training import hosts, steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress
 from crnn_jax.training.config import Config
 from crnn_jax.training.evaluation import Evaluation, evaluate
+from crnn_jax.training.heartbeat import heartbeat
 from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, write_json
 from crnn_jax.training.meters import Clock, EpochSums
 from crnn_jax.training.report import Report, save_plots
@@ -42,6 +43,7 @@ from crnn_jax.training.state import create_state, parameter_count
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
+_MOST_SKIPPED = 20  # steps in a row whose loss is no number, after which a run ends in any case
 _BLANK_STEPS = 50  # steps with nothing but blanks until the log explains it
 
 
@@ -83,6 +85,8 @@ def train(
         else:
             logger.setLevel(logging.WARNING)
         hosts.wait_for_all("claimed")
+        if hosts.count() > 1:
+            stack.enter_context(heartbeat(directory.hosts, hosts.number(), hosts.count()))
         run = _Run(task, config, directory, devices, stack)
         run.train()
         return run.judge()
@@ -172,7 +176,7 @@ class _Run:
         self._unreadable: set[str] = set()
         self._pending: _Pending | None = None
         self._requests: set[str] = set()
-        self._steps_here, self._blank_steps = 0, 0
+        self._steps_here, self._blank_steps, self._skipped_in_a_row = 0, 0, 0
         self._saved = time.monotonic()
         if (restored := self._checkpoints.restore_newest(state)) is not None:
             number, state, progress = restored
@@ -200,7 +204,7 @@ class _Run:
             config.steps_per_epoch,
             config.batch_size,
         )
-        with progress_bar(config.total_steps, self._step, description=self._task.name) as bar:
+        with progress_bar(config.total_steps, self._step, description=self._task.name, shown=hosts.is_main()) as bar:
             while not self._finished:
                 if self._step in config.restarts and not self._epoch.steps:
                     self._restart()
@@ -281,6 +285,9 @@ class _Run:
         self._requests = {name for name in ("stop", "save") if metrics[name]}
         if metrics["skipped"]:
             logger.warning("step %d was left out, its loss is not a number: pictures %s", step, _listed(indices))
+        self._skipped_in_a_row = self._skipped_in_a_row + 1 if metrics["skipped"] else 0
+        if self._skipped_in_a_row == _MOST_SKIPPED:
+            metrics["loss"] = math.nan  # no batch is to blame, but the parameters
         self._check_finite(step, metrics["loss"], metrics["gradient_norm"], indices=indices)
         self._epoch = self._epoch.add(metrics)
         self._blank_steps = 0 if metrics["characters"] else self._blank_steps + 1
@@ -398,7 +405,8 @@ class _Run:
 
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
         examples = min(examples, self._examples[split])
-        with self._minding_signals(), progress_bar(examples, unit="image", description=split, leave=False) as bar:
+        bar = progress_bar(examples, unit="image", description=split, leave=False, shown=hosts.is_main())
+        with self._minding_signals(), bar:
             batches = evaluation_batches(
                 self._workers, split, examples, self._config.batch_size, host=hosts.number(), hosts=hosts.count()
             )

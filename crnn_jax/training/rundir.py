@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -51,6 +52,11 @@ class RunDirectory:
     def checkpoints(self) -> Path:
         """Of orbax."""
         return self.path / "checkpoints"
+
+    @property
+    def hosts(self) -> Path:
+        """Signs of life of several processes."""
+        return self.path / "hosts"
 
     @property
     def plots(self) -> Path:
@@ -101,6 +107,7 @@ class RunDirectory:
                 ) from None
             except OSError as error:
                 logger.warning("%s can't be locked (%s): start no second run there", self.path, error.strerror)
+            shutil.rmtree(self.hosts, ignore_errors=True)  # an earlier run's
             try:
                 write_json(self.config, _wanted(task, config))
             except OSError as error:

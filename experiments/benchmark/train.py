@@ -78,6 +78,7 @@ def _random_batch(case: _Case, seed: int) -> Batch:
         "label_lengths": np.full(size, case.length, np.int32),
         "weights": np.ones(size, np.float32),
         "positions": np.arange(size, dtype=np.int32),
+        "indices": np.arange(size),
         "unreadable": [],
     }
 

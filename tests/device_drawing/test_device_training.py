@@ -73,7 +73,8 @@ def test_a_run_draws_on_the_device(tmp_path):
     assert crnn_jax.train(tasks.level1(), SMALL, tmp_path / "run").train_images == 24
 
 
-def test_other_tasks_are_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(UserError, match="drawn on the device"):
-        crnn_jax.train(tasks.level2(), SMALL, tmp_path / "run")
+def test_what_it_cannot_do_is_refused_before_anything_is_written(tmp_path):
+    task = dataclasses.replace(tasks.level2(), preparation=tasks.LEVEL2_LINES)
+    with pytest.raises(UserError, match="drawing on the device: there is no equalize=stretch, lines=3"):
+        crnn_jax.train(task, SMALL, tmp_path / "run")
     assert not (tmp_path / "run").exists()
