@@ -242,3 +242,13 @@ def test_greedy_reading_of_an_unlearned_network_breaks_the_grammar(capsys, level
     _, lines, _ = run(capsys, "read", tmp_path / "new", "--model", level1, "--decode", "greedy", "--format", "json")
     assert len(lines) == 6
     assert not any(Level1().contains(json.loads(line)["text"]) for line in lines)
+
+
+def test_status_says_how_far_a_run_is(trained, capsys, tmp_path):
+    assert main(["status", str(trained)]) == 0
+    out = capsys.readouterr().out
+    assert "task               bars" in out
+    assert "last checkpoint    step 140" in out
+    assert "finished           exact match" in out
+    assert main(["status", str(tmp_path)]) == 1
+    assert "holds no run" in capsys.readouterr().err

@@ -40,6 +40,7 @@ from crnn_jax.training.rundir import RunDirectory, describe
 from crnn_jax.training.schedules import make_optimizer, make_schedule
 from crnn_jax.training.signals import stop_signals
 from crnn_jax.training.state import create_state, parameter_count
+from crnn_jax.training.status import StatusFile
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
@@ -186,6 +187,7 @@ class _Run:
             self._batches.set_state(progress.data)
             logger.info("going on from step %d of %d in %s", self._step, config.total_steps, directory.path)
         self._state = steps.replicate(state, devices)
+        self._status = StatusFile(directory.status, config.total_steps, config.batch_size) if hosts.is_main() else None
         # The row of a step is written before its validated checkpoint.
         self._metrics = MetricsFile(directory.metrics, after=self._step - bool(self._epoch.steps)) if hosts.is_main() else None
 
@@ -270,6 +272,8 @@ class _Run:
     def _tell(self, bar: tqdm) -> None:
         bar.set_postfix_str(f"loss {self._epoch.mean_loss:.3f}, {self._clock.rate:.0f} images/s", refresh=False)
         bar.update()
+        if self._status is not None:
+            self._status.note(self._step, self._epoch.mean_loss, self._clock.rate)
         self._steps_here += 1
         if self._steps_here == _ESTIMATE_STEPS:
             left = (self._config.total_steps - self._step) * self._config.batch_size / self._clock.rate

@@ -54,6 +54,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def status(self) -> Path:
+        """How far the run is, JSON, written every few seconds."""
+        return self.path / "status.json"
+
+    @property
     def hosts(self) -> Path:
         """Signs of life of several processes."""
         return self.path / "hosts"

@@ -147,9 +147,7 @@ def test_killed_twenty_times_the_run_ends_as_an_unbroken_one(tmp_path):
             shutil.rmtree(tmp_path / "killed")
             continue
         process.kill()
-        process.wait()
+        process.communicate()
         killed += 1
     run_to_the_end(tmp_path / "killed")
     assert_same_run(tmp_path / "unbroken", tmp_path / "killed")
-
-

@@ -1,0 +1,132 @@
+"""``crnn-jax evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from crnn_jax.cli.arguments import Commands, add_decode, add_model, load
+from crnn_jax.cli.reading import Clock, escaped, read_files
+from crnn_jax.data.folder import Labelled, read_labels
+from crnn_jax.data.images import UnreadableImage, read_image
+from crnn_jax.errors import UserError
+from crnn_jax.locate import NoFormula
+from crnn_jax.training.log import progress_bar
+
+if TYPE_CHECKING:
+    from crnn_jax.recognizer import Reading, Recognizer
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    evaluate = commands.add_parser("evaluate", help="read a folder with labels and say how well")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("folder", type=Path)
+    add_model(evaluate)
+    add_decode(evaluate)
+    evaluate.add_argument("--json", action="store_true", help="one JSON object")
+    evaluate.add_argument(
+        "--plots", type=Path, help="folder for sheets of right and wrong readings, a list of the wrong ones, and confusions"
+    )
+
+
+class _Judged(NamedTuple):
+    path: Path
+    text: str
+    reading: Reading
+
+    @property
+    def right(self) -> bool:
+        return self.reading.text == self.text
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from crnn_jax.metrics import Score, wilson_interval
+    from crnn_jax.recognizer import Reading
+
+    labels = read_labels(arguments.folder)
+    model = load(arguments.model)
+    judged: list[_Judged] = []
+    failed: list[Labelled] = []
+    with progress_bar(len(labels), unit="image", description="evaluate", leave=False) as bar:
+        files = read_files(model, [label.path for label in labels], Clock(), arguments.decode)
+        for label, (path, reading) in zip(labels, files, strict=True):
+            bar.update()
+            if isinstance(reading, UnreadableImage):
+                print(f"error: {reading}", file=sys.stderr)
+            if isinstance(reading, NoFormula):  # a mistake of ours, not of the file
+                judged.append(_Judged(path, label.text, Reading("", 0.0, None, False, ())))
+            elif isinstance(reading, UnreadableImage):
+                failed.append(label)
+            else:
+                judged.append(_Judged(path, label.text, reading))
+    score = Score.of((j.reading.text for j in judged), (j.text for j in judged), model.grammar)
+    low, high = wilson_interval(score.exact, score.examples)
+    report: dict[str, Any] = {
+        **score.summary(),
+        **(score.value_summary() if model.grammar else {}),
+        "interval": [low, high],
+        "valid": sum(j.reading.valid for j in judged) / max(1, len(judged)),
+        "unreadable_files": len(failed),
+        "confusions": [[true, read, count] for (true, read), count in score.confusions.most_common()],
+    }
+    if arguments.json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        _print_report(report)
+    if arguments.plots:
+        _plot(arguments.plots, judged, failed, score.confusions, model)
+    return 1 if failed else 0
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    low, high = report["interval"]
+    print(f"pictures                     {report['examples']}")
+    print(f"exact match                  {report['exact_match']:.4%} (95%: {low:.4%} to {high:.4%})")
+    print(f"exact match, cut to length   {report['exact_match_document']:.4%}")
+    print(f"character error rate         {report['cer']:.4%}")
+    if "computable" in report:
+        print(f"same value                   {report['exact_value']:.4%}")
+        print(f"computable                   {report['computable']:.4%}")
+    print(f"valid readings               {report['valid']:.4%}")
+    for true, read, count in report["confusions"][:10]:
+        print(f"  {true or '(nothing)'} read as {read or '(nothing)'}: {count}")
+
+
+def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], confusions: Any, model: Recognizer) -> None:
+    from crnn_jax import plots
+    from crnn_jax.training.evaluation import Judged
+
+    wrong = [j for j in judged if not j.right or not j.reading.valid]
+    right = [j for j in judged if j.right and j.reading.valid]
+    try:
+        for name, sheet in (("right", right[:24]), ("wrong", wrong[:96])):
+            pictures = [Judged(_shown(model, j.path), j.text, j.reading.text, j.reading.confidence) for j in sheet]
+            plots.readings(pictures, folder / f"{name}.png")
+        with (folder / "wrong.tsv").open("w", encoding="utf-8") as file:
+            print("file\ttext\treading\tvalid\tconfidence", file=file)
+            for j in wrong:
+                confidence = f"{j.reading.confidence:.6f}"
+                print(escaped(j.path), j.text, j.reading.text, j.reading.valid, confidence, sep="\t", file=file)
+            for label in failed:
+                print(escaped(label.path), label.text, "", "unreadable", 0, sep="\t", file=file)
+        plots.confusions(confusions, folder / "confusions.png")
+        if shown := [j for j in wrong or right if j.reading.text][:1]:
+            path = shown[0].path
+            plots.columns(model.prepare(path), *model.probabilities(path), model.alphabet, folder / "columns.png")
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+
+
+def _shown(model: Recognizer, path: Path) -> np.ndarray:
+    """A picture as the network sees it, or as it is where that is nothing."""
+    try:
+        return model.prepare(path)
+    except NoFormula:
+        return read_image(path)

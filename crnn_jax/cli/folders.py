@@ -1,0 +1,146 @@
+"""``crnn-jax generate``, ``check`` and ``locate``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from crnn_jax import locate, tasks
+from crnn_jax.cli.arguments import Commands, positive, seed
+from crnn_jax.data.folder import LABEL_FILES, find_images, label_problems, parse_labels, picture_problems
+from crnn_jax.data.images import UnreadableImage, read_image
+from crnn_jax.errors import UserError
+from crnn_jax.grammar import ExpressionError, Grammar
+from crnn_jax.training.log import progress_bar
+
+
+def add(commands: Commands) -> None:
+    """Adds the commands."""
+    generate = commands.add_parser("generate", help="draw pictures with their texts")
+    generate.set_defaults(run=_generate)
+    generate.add_argument("task", choices=sorted(tasks.TASKS))
+    generate.add_argument("--count", type=positive, required=True, help="of pictures")
+    generate.add_argument("--out", type=Path, required=True, help="folder, new or empty: 0.png ... and labels.txt")
+    generate.add_argument("--seed", type=seed, default=0)
+    generate.add_argument("--variant", help=f"of the task; level1 has {', '.join(tasks.LEVEL1_STYLES)}")
+    generate.add_argument(
+        "--judge",
+        action="store_true",
+        help="drawn by the task's judge, for the captcha the unmodified package, which has no seed",
+    )
+
+    check = commands.add_parser("check", help="say what is wrong with a folder of pictures and labels")
+    check.set_defaults(run=_check)
+    check.add_argument("folder", type=Path)
+    check.add_argument("--task", choices=sorted(tasks.TASKS), help="that the texts are for: its alphabet, length and grammar")
+    check.add_argument("--plots", type=Path, help="folder for a scatter matrix of where lines lie in level 2 pictures")
+
+    finder = commands.add_parser("locate", help="find and cut out the lines of level 2 pictures")
+    finder.set_defaults(run=_locate)
+    finder.add_argument("paths", nargs="+", metavar="PATH", help="one picture, or a folder of them")
+    finder.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder; of one picture: each stage, the boxes, the lines and the strip; of more: a strip each, their lines in"
+        " crops/, and labels.tsv where there are labels",
+    )
+    finder.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    task = tasks.by_name(arguments.task, arguments.variant)
+    source = task.source("test" if arguments.judge else "generate", arguments.seed)
+    folder: Path = arguments.out
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is not an empty folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            (folder / "labels.txt").open("w", encoding="utf-8") as labels,
+            progress_bar(arguments.count, unit="image", description="generate", leave=False) as bar,
+        ):
+            for i in range(arguments.count):
+                example = source[i]
+                Image.fromarray(example.image).save(folder / f"{i}.png")
+                value = _value(task.grammar, example.text)
+                print(example.text if value is None else f"{example.text} {value}", file=labels, flush=True)
+                bar.update()
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+    return 0
+
+
+def _value(grammar: Grammar | None, text: str) -> str | None:
+    try:
+        return grammar.value(text) if grammar else None
+    except ExpressionError:  # a division by zero has no value
+        return None
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    labels = parse_labels(arguments.folder)
+    requirements = tasks.by_name(arguments.task).requirements if arguments.task else None
+    problems = list(label_problems(labels, requirements))
+    with progress_bar(len(labels.rows), unit="image", description="check", leave=False) as bar:
+        problems += picture_problems(labels, bar.update)
+    for problem in problems:
+        print(f"note: {problem}" if problem.harmless else f"error: {problem}")
+    if arguments.plots:
+        _plot_places([row.path for row in labels.rows], arguments.plots)
+    errors = sum(not problem.harmless for problem in problems)
+    characters = "".join(sorted(set().union(*(row.text for row in labels.rows))))
+    longest = max((len(row.text) for row in labels.rows), default=0)
+    print(f"{len(labels.rows)} labels, {len(characters)} characters ({characters}), the longest text has {longest}")
+    print(f"{errors} errors, {len(problems) - errors} notes" if problems else "nothing is wrong")
+    return 1 if errors else 0
+
+
+def _plot_places(paths: Sequence[Path], folder: Path) -> None:
+    """Where the lines of pictures lie, as the source document shows it."""
+    from crnn_jax import plots
+
+    places = []
+    with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
+        for path in paths:
+            bar.update()
+            with suppress(UnreadableImage):
+                height, width, _ = (image := read_image(path)).shape
+                boxes = locate.locate(image).boxes
+                places += [(b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0, width, height, len(boxes)) for b in boxes]
+    if not places:
+        raise UserError(f"no lines were found in the pictures: nothing to plot in {folder}")
+    try:
+        plots.scatter_matrix(np.array(places), ("x", "y", "w", "h", "n", "m", "r"), folder / "places.png")
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+
+
+def _locate(arguments: argparse.Namespace) -> int:
+    from crnn_jax.data import crops
+
+    paths = find_images(arguments.paths)
+    out: Path = arguments.out
+    if len(paths) == 1 and not Path(arguments.paths[0]).is_dir():
+        print(f"{crops.save_stages(paths[0], out)} lines, see {out}")
+        return 0
+    names = Counter(path.stem for path in paths)
+    if twice := [path for path in paths if names[path.stem] > 1]:
+        raise UserError(f"{twice[0]}: another picture has the same name, {twice[0].stem}")
+    with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
+        problems = crops.save_all_crops(paths, out, arguments.workers, bar.update)
+    for problem in problems.values():
+        print(f"error: {problem}", file=sys.stderr)
+    folder = Path(arguments.paths[0])
+    if folder.is_dir() and any((folder / name).is_file() for name in LABEL_FILES):
+        crops.save_labels([label for label in parse_labels(folder).rows if label.path in set(paths) - set(problems)], out)
+    print(f"{len(paths) - len(problems)} of {len(paths)} pictures located, see {out}")
+    return 1 if problems else 0

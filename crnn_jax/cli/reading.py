@@ -1,0 +1,145 @@
+"""``crnn-jax read`` and ``vote``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crnn_jax.cli.arguments import Commands, add_decode, add_model, load, output
+from crnn_jax.data.examples import BATCH_SIZE
+from crnn_jax.data.folder import find_images
+from crnn_jax.data.images import UnreadableImage
+from crnn_jax.training.log import progress_bar
+
+if TYPE_CHECKING:
+    from crnn_jax.decoding import Decode
+    from crnn_jax.recognizer import Reading, Recognizer
+
+_NO_VALUE = "-"
+
+
+def add(commands: Commands) -> None:
+    """Adds the commands."""
+    read = commands.add_parser("read", help="read pictures: one line a picture")
+    read.set_defaults(run=_read)
+    read.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or globs")
+    add_model(read)
+    add_decode(read)
+    read.add_argument("--format", choices=("text", "json", "tsv"), default="text", help="of the lines")
+    read.add_argument("--out", type=Path, help="write the lines to a file")
+    read.add_argument("--timing", action="store_true", help="say on stderr how many pictures were read a second")
+
+    vote = commands.add_parser("vote", help="let several files of readings vote, line by line")
+    vote.set_defaults(run=_vote)
+    vote.add_argument("results", nargs="+", type=Path, metavar="RESULT", help="written by read --out, in any format")
+    vote.add_argument("--out", type=Path, help="write the lines to a file: text, a space, value")
+
+
+def _read(arguments: argparse.Namespace) -> int:
+    paths = find_images(arguments.paths)
+    model = load(arguments.model)
+    failed = 0
+    if arguments.timing:  # compile first
+        blank = np.zeros((model.preparation.height, model.preparation.width, 3), np.uint8)
+        list(model.read_prepared([blank] * len(paths[:BATCH_SIZE])))
+    clock = Clock()
+    with output(arguments.out) as out, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
+        for path, reading in read_files(model, paths, clock, arguments.decode):
+            bar.update()
+            if isinstance(reading, UnreadableImage):
+                failed += 1
+                print(f"error: {reading}", file=sys.stderr)
+            else:
+                print(_line(path, reading, arguments.format), file=out)
+    if arguments.timing:
+        print(clock.report(len(paths)), file=sys.stderr)
+    return 1 if failed else 0
+
+
+class Clock:
+    """Time since it was made, and how much of that went into opening files."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._files = 0.0
+
+    @contextmanager
+    def opening_a_file(self) -> Iterator[None]:
+        """Counts what happens inside as opening files."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._files += time.perf_counter() - began
+
+    def report(self, pictures: int) -> str:
+        """Pictures a second, for people."""
+        total = time.perf_counter() - self._began
+        network = total - self._files
+        return (
+            f"{pictures} pictures in {total:.2f} s: {pictures / total:.0f} images/s;"
+            f" {pictures / network:.0f} images/s without the opening of files"
+        )
+
+
+def read_files(
+    model: Recognizer, paths: Iterable[Path], clock: Clock, decode: Decode
+) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
+    """Readings in the order of the paths; a picture that can't be read gives its error and the rest is read."""
+    errors: dict[int, UnreadableImage] = {}
+    good: list[tuple[int, Path]] = []
+    numbered = list(enumerate(paths))
+
+    def pictures() -> Iterator[np.ndarray]:
+        for i, path in numbered:
+            try:
+                with clock.opening_a_file():
+                    picture = model.prepare(path)
+            except UnreadableImage as error:
+                errors[i] = error
+            else:
+                good.append((i, path))
+                yield picture
+
+    done = 0
+    for count, reading in enumerate(model.read_prepared(pictures(), decode=decode)):
+        i, path = good[count]
+        for j in range(done, i):
+            yield numbered[j][1], errors[j]
+        yield path, reading
+        done = i + 1
+    for j in range(done, len(numbered)):
+        yield numbered[j][1], errors[j]
+
+
+def _line(path: Path, reading: Reading, form: str) -> str:
+    if form == "json":
+        return json.dumps({"path": str(path), **asdict(reading)}, ensure_ascii=False)
+    value = reading.value if reading.value is not None else _NO_VALUE
+    if form == "tsv":
+        return "\t".join((escaped(path), reading.text, value, f"{reading.confidence:.6f}"))
+    return reading.text if reading.value is None else f"{reading.text} {value}"
+
+
+def escaped(path: Path) -> str:
+    """A path in one field of a line."""
+    return str(path).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+
+
+def _vote(arguments: argparse.Namespace) -> int:
+    from crnn_jax.vote import vote_files
+
+    chosen = vote_files(arguments.results)
+    with output(arguments.out) as out:
+        for ballot in chosen:
+            print(ballot.text if ballot.value is None else f"{ballot.text} {ballot.value}", file=out)
+    return 0
