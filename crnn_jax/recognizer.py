@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from crnn_jax import ctc
+from crnn_jax import ctc, weights
 from crnn_jax import grammar as grammars
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import BATCH_SIZE, Preparation
@@ -77,6 +77,9 @@ class Recognizer:
         grammar: of its texts; None: any will do.
         description: of the checkpoint that it came from.
 
+    Attributes:
+        variables: as given, on the device.
+
     Raises:
         UserError: the grammar doesn't suit the alphabet.
     """
@@ -97,7 +100,7 @@ class Recognizer:
         if grammar is not None:
             grammars.check_grammar(grammar, alphabet)
         self.description = description or {}
-        self._variables = jax.device_put(variables)
+        self.variables = jax.device_put(variables)
         self._model = CRNN.of(architecture, alphabet, preparation)
 
     def read(
@@ -182,13 +185,25 @@ class Recognizer:
             left += width
         return places
 
+    def logits(self, images: jax.Array | np.ndarray, widths: jax.Array | np.ndarray) -> tuple[jax.Array, jax.Array]:
+        """What the network makes of prepared pictures, for `jax.jit`.
+
+        Args:
+            images: (B, H, W, 3) uint8.
+            widths: (B,) int, pixels that count.
+
+        Returns:
+            Logits (B, T, K + 1), the blank last, and how many columns count, (B,) int32.
+        """
+        return self._model.apply(self.variables, images, widths)  # type: ignore[return-value]
+
     @cached_property
     def _logits(self) -> Any:
         def run(variables: dict[str, Any], images: jax.Array, widths: jax.Array) -> tuple[jax.Array, jax.Array]:
             return self._model.apply(variables, images, widths)  # type: ignore[return-value]
 
         compiled = jax.jit(run)
-        return lambda images, widths: compiled(self._variables, images, widths)
+        return lambda images, widths: compiled(self.variables, images, widths)
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -202,30 +217,28 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     """A trained network.
 
     Args:
-        name: a run's directory.
+        name: of one that comes with the package (``captcha``, ``level1``, ``level2``), a run's directory, or a file that
+            ``crnn-jax export --to weights`` wrote.
         grammar: of its texts, if it was trained with one of your own; those of this library are in the checkpoint.
         step: whose weights to take, of a run that keeps those of every epoch; None: those with the least validation loss.
 
     Raises:
-        UserError: it isn't a run's directory, or holds no checkpoint that can be read.
+        UserError: it is none of these, or can't be read.
     """
-    directory = RunDirectory(Path(name))
-    if not directory.path.is_dir():
-        raise UserError(f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick")
-    if not directory.checkpoints.is_dir():
-        raise UserError(f"{name}: holds no checkpoints/; give the directory of a run, such as runs/captcha-quick")
-    checkpoints = Checkpoints(directory.checkpoints, writable=False)
-    try:
-        best = checkpoints.best if step is None else checkpoints.validated(step)
-        if best is None:
-            raise UserError(f"{directory.checkpoints}: holds no checkpoint yet")
-        description = checkpoints.describe(best)
-        variables = checkpoints.weights(best)
-    finally:
-        checkpoints.close()
-    config = description["config"]
+    path = Path(name)
+    if path.is_dir():
+        variables, description = _from_run(RunDirectory(path), step)
+    elif (file := path if path.suffix == weights.SUFFIX else weights.packaged(str(name))) is not None:
+        variables, description = weights.load(file)
+    else:
+        known = ", ".join(weights.names()) or "there are none"
+        raise UserError(
+            f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick, or the name of a network that"
+            f" comes with the package ({known})"
+        )
     if grammar is None and description.get("grammar"):
         grammar = grammars.by_name(description["grammar"])
+    config = description["config"]
     return Recognizer(
         Architecture(**{field.name: config[field.name] for field in fields(Architecture)}),
         Alphabet(description["alphabet"]),
@@ -234,3 +247,16 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
         grammar,
         description,
     )
+
+
+def _from_run(directory: RunDirectory, step: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    if not directory.checkpoints.is_dir():
+        raise UserError(f"{directory.path}: holds no checkpoints/; give the directory of a run, such as runs/captcha-quick")
+    checkpoints = Checkpoints(directory.checkpoints, writable=False)
+    try:
+        best = checkpoints.best if step is None else checkpoints.validated(step)
+        if best is None:
+            raise UserError(f"{directory.checkpoints}: holds no checkpoint yet")
+        return checkpoints.weights(best), checkpoints.describe(best)
+    finally:
+        checkpoints.close()

@@ -1,7 +1,8 @@
+# shellcheck shell=bash
 # Sourced by quickstart.sh and test.sh: makes the virtual environment .venv in the checkout and installs into it, once.
 # PYTHON names the interpreter to use (3.11 or newer), VENV another place for the environment.
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 python=${PYTHON:-}
 for candidate in python3 python3.13 python3.12 python3.11; do

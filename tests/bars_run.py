@@ -22,7 +22,7 @@ def main(options):
     config = Config(
         hidden=16,
         dropout=0.1,
-        epochs=2,
+        epochs=options.epochs,
         steps_per_epoch=options.steps,
         batch_size=8,
         workers=options.workers,
@@ -49,6 +49,7 @@ if __name__ == "__main__":
     parser.add_argument("--process", type=int, default=0)
     parser.add_argument("--devices", type=int)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--save_seconds", type=float, default=0)
     sys.exit(main(parser.parse_args()))

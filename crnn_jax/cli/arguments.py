@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from PIL import Image
+
+from crnn_jax.drawing.level2 import HEIGHTS, WIDTHS
 from crnn_jax.errors import UserError
 from crnn_jax.host import keep_freed_memory
+from crnn_jax.locate import STRIP_HEIGHT
+from crnn_jax.tasks import TASKS
 
 if TYPE_CHECKING:
     from crnn_jax.recognizer import Recognizer
@@ -20,7 +25,12 @@ Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Adds ``--model``."""
-    parser.add_argument("--model", required=True, metavar="DIR", help="directory of a run")
+    parser.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="a run's directory, a file that export wrote, or captcha, level1 or level2, which come with the package; without"
+        " it, that one of these which suits the size of the pictures",
+    )
 
 
 def add_decode(parser: argparse.ArgumentParser) -> None:
@@ -34,12 +44,41 @@ def add_decode(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(name: str) -> Recognizer:
-    """The model that ``--model`` names."""
+def load(name: str | None, paths: Sequence[Path] = ()) -> Recognizer:
+    """The model that ``--model`` names, or that suits the size of some pictures.
+
+    Raises:
+        UserError: it can't be read, or no model or more than one would suit the pictures.
+    """
     from crnn_jax.recognizer import load
 
     keep_freed_memory()
-    return load(name)
+    return load(_told_from_sizes(paths) if name is None else name)
+
+
+def _told_from_sizes(paths: Sequence[Path]) -> str:
+    first: dict[str | None, tuple[Path, tuple[int, int]]] = {}
+    for path in paths:
+        with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as image:
+            first.setdefault(suits(*image.size), (path, image.size))
+    if len(first) != 1 or None in first:
+        sizes = "; ".join(f"{path} is {width}x{height}" for path, (width, height) in first.values()) or "none can be read"
+        raise UserError(f"which model suits these pictures can't be told from their size ({sizes}): --model names one")
+    (name,) = first
+    assert name is not None
+    print(f"the pictures look like {name}: --model={name}", file=sys.stderr)
+    return name
+
+
+def suits(width: int, height: int) -> str | None:
+    """Which of our models is for pictures of a size; None: none of them."""
+    preparations = {name: TASKS[name]().preparation for name in ("captcha", "level1")}
+    for name, preparation in preparations.items():
+        if (width, height) == (preparation.width, preparation.height):
+            return name
+    strip = height <= STRIP_HEIGHT and width > 3 * height
+    canvas = height in HEIGHTS and width in WIDTHS
+    return "level2" if strip or canvas else None
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from crnn_jax.recognizer import Reading
 
     labels = read_labels(arguments.folder)
-    model = load(arguments.model)
+    model = load(arguments.model, [label.path for label in labels])
     judged: list[_Judged] = []
     failed: list[Labelled] = []
     with progress_bar(len(labels), unit="image", description="evaluate", leave=False) as bar:

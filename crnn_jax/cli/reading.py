@@ -46,7 +46,7 @@ def add(commands: Commands) -> None:
 
 def _read(arguments: argparse.Namespace) -> int:
     paths = find_images(arguments.paths)
-    model = load(arguments.model)
+    model = load(arguments.model, paths)
     failed = 0
     if arguments.timing:  # compile first
         blank = np.zeros((model.preparation.height, model.preparation.width, 3), np.uint8)

@@ -1,22 +1,98 @@
-"""``crnn-jax status``."""
+"""``crnn-jax status`` and ``export``."""
 
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from crnn_jax.cli.arguments import Commands
+import numpy as np
+
+from crnn_jax import tasks
+from crnn_jax.cli.arguments import Commands, load, positive
+from crnn_jax.data.examples import BATCH_SIZE
+from crnn_jax.training.log import progress_bar
 from crnn_jax.training.status import describe_run
+
+if TYPE_CHECKING:
+    from crnn_jax.recognizer import Recognizer
+
+_SUFFIXES = {"weights": ".safetensors", "stablehlo": ".stablehlo", "onnx": ".onnx"}
 
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Adds the commands."""
     status = commands.add_parser("status", help="say how far a run is")
     status.set_defaults(run=_status)
     status.add_argument("run_directory", type=Path, metavar="RUN", help="directory of a run")
+
+    export = commands.add_parser("export", help="write a trained network for other programs")
+    export.set_defaults(run=_export)
+    export.add_argument(
+        "model", metavar="MODEL", help="a run's directory, a file, or the name of one that comes with the package"
+    )
+    export.add_argument("--to", choices=sorted(_SUFFIXES), required=True, help="format")
+    export.add_argument("--out", type=Path, help="file; the default is MODEL with the format's ending, in this folder")
+    export.add_argument(
+        "--check", type=positive, default=1000, help="pictures on which the result is compared with the network"
+    )
 
 
 def _status(arguments: argparse.Namespace) -> int:
     for name, value in describe_run(arguments.run_directory).items():
         print(f"{name:<18} {value}")
     return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    import jax
+
+    from crnn_jax import export
+
+    model = load(arguments.model)
+    out: Path = arguments.out or Path(Path(arguments.model).name).with_suffix(_SUFFIXES[arguments.to])
+    export.export(model, arguments.to, out)
+    print(f"{out}: {out.stat().st_size:,} bytes")
+    network = jax.jit(load(str(out)).logits) if arguments.to == "weights" else export.load_exported(out)
+    return _compare(model, network, arguments.check)
+
+
+def _compare(model: Recognizer, network: Callable[..., Any], count: int) -> int:
+    """Says how far a network that was written differs from the model, and how fast it is."""
+    import jax
+
+    pictures, expect = _pictures(model, count), jax.jit(model.logits)
+    differs, largest, seconds, timed = 0, 0.0, 0.0, 0
+    with progress_bar(count, unit="image", description="check", leave=False) as bar:
+        for first in range(0, count, BATCH_SIZE):
+            batch = pictures[first : first + BATCH_SIZE]
+            images = model.preparation.stack(batch, widest=True)
+            widths = np.array([picture.shape[1] for picture in batch], np.int32)
+            begun = time.perf_counter()
+            logits, lengths = map(np.asarray, network(images, widths))
+            if first:
+                seconds, timed = seconds + time.perf_counter() - begun, timed + len(batch)
+            expected, expected_lengths = map(np.asarray, expect(images, widths))
+            inside = np.arange(logits.shape[1])[None] < expected_lengths[:, None]
+            largest = max(largest, float(np.abs(logits - expected)[inside].max(initial=0)))
+            same = (logits.argmax(2) == expected.argmax(2)) | ~inside
+            differs += int(np.sum(~same.all(axis=1) | (lengths != expected_lengths)))
+            bar.update(len(batch))
+    print(f"{differs} of {count} pictures are read in another way; the largest difference of a logit is {largest:.2g}")
+    if timed:
+        print(f"{timed / seconds:.0f} images/s in batches of {BATCH_SIZE}")
+    return 1 if differs > count // 100 else 0
+
+
+def _pictures(model: Recognizer, count: int) -> list[np.ndarray]:
+    """Prepared pictures of the model's task, or noise where we can't draw them."""
+    name = model.description.get("task", "")
+    if name not in tasks.TASKS:
+        rng = np.random.default_rng(0)
+        size = model.preparation.height, model.preparation.width, 3
+        return [rng.integers(0, 256, size, np.uint8) for _ in range(count)]
+    # Of level 2 strips: finding lines takes time, and is no part of the network.
+    source = tasks.by_name(name).source("train", 1)
+    return [model.preparation(source[i].image) for i in range(count)]

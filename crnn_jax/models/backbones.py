@@ -31,7 +31,7 @@ class Geometry:
 
     def columns(self, width: Number) -> Number:
         """Number of columns of a picture of some width."""
-        return (width - self.margin) // self.stride
+        return divided(width - self.margin, self.stride)
 
 
 class Normalization(nn.Module):
@@ -91,7 +91,7 @@ class VGG(nn.Module):
                 widths = None if widths is None else widths - (2 if self.padding == "VALID" else 0)
                 x = blank_out(x, widths)
             x = max_pool(x, 2, 2)
-            widths = None if widths is None else widths // 2
+            widths = None if widths is None else divided(widths, 2)
         return x
 
     @staticmethod
@@ -125,12 +125,12 @@ class Light(nn.Module):
     def __call__(self, x: jax.Array, widths: jax.Array | None = None) -> jax.Array:
         """(B, H, W, 3) to (B, H', T, C); past the widths, (B,) int, nothing is seen."""
         x = space_to_depth(blank_out(x, widths), 4)
-        widths = None if widths is None else -(-widths // 4)
+        widths = None if widths is None else divided(widths + 3, 4)
         for features, (height, width) in _LIGHT_LAYERS:
             x = convolution(features, "SAME", self.initialization, x.dtype)(x)
             x = blank_out(Normalization(**self.normalization)(x), widths)
             x = max_pool(x, height, width)
-            widths = None if widths is None else widths // width
+            widths = None if widths is None else divided(widths, width)
         return x
 
 
@@ -167,7 +167,7 @@ class ResNet(nn.Module):
                 y = blank_out(Normalization(**self.normalization)(y), widths)
                 x = x + convolution(features, "SAME", self.initialization, x.dtype)(y)
             x = max_pool(x, 2, 2)
-            widths = None if widths is None else widths // 2
+            widths = None if widths is None else divided(widths, 2)
         return blank_out(Normalization(**self.normalization)(x), widths)
 
 
@@ -202,8 +202,15 @@ class DenseNet(nn.Module):
                 x = jnp.concatenate([x, y], axis=-1)
             y = blank_out(Normalization(**self.normalization)(x), widths)
             x = max_pool(convolution(x.shape[-1] // 2, "SAME", self.initialization, x.dtype, size=1)(y), 2, 2)
-            widths = None if widths is None else widths // 2
+            widths = None if widths is None else divided(widths, 2)
         return blank_out(Normalization(**self.normalization)(x), widths)
+
+
+def divided(number: Number, divisor: int) -> Number:
+    """Rounded towards zero: for arrays a single operation, which converters to other formats know."""
+    if isinstance(number, int):
+        return int(number / divisor)
+    return jax.lax.div(number, jnp.asarray(divisor, number.dtype))
 
 
 def blank_out(x: jax.Array, widths: jax.Array | None) -> jax.Array:
@@ -216,7 +223,7 @@ def blank_out(x: jax.Array, widths: jax.Array | None) -> jax.Array:
     if widths is None:
         return x
     inside = jnp.arange(x.shape[2])[None, :] < widths[:, None]
-    return jnp.where(inside[:, None, :, None], x, 0)
+    return jnp.where(inside[:, None, :, None], x, jnp.zeros((), x.dtype))
 
 
 def convolution(features: int, padding: str, initialization: Initialization, dtype: jnp.dtype, size: int = 3) -> nn.Conv:

@@ -81,10 +81,12 @@ class Bidirectional(nn.Module):
                 x, valid = inputs[0], inputs[1][:, None]
                 new = self.step(state, x, state[0] @ recurrent_kernel[direction], recurrent_bias[direction][None])
                 kept = tuple(jnp.where(valid, after, before) for after, before in zip(new, state, strict=True))
-                return kept, jnp.where(valid, new[0], 0)
+                return kept, jnp.where(valid, new[0], jnp.zeros_like(new[0]))
 
-            _, outputs = jax.lax.scan(step, self.start(batch, dtype), (projected, inside), reverse=reverse)
-            return outputs.swapaxes(0, 1)
+            # Turned round rather than scanned in reverse, which converters to other formats don't know.
+            turn = slice(None, None, -1 if reverse else 1)
+            _, outputs = jax.lax.scan(step, self.start(batch, dtype), (projected[turn], inside[turn]))
+            return outputs[turn].swapaxes(0, 1)
 
         forward, backward = run(0, reverse=False), run(1, reverse=True)
         return forward + backward if self.merge == "sum" else jnp.concatenate([forward, backward], axis=-1)

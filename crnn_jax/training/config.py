@@ -47,6 +47,7 @@ class Config(Architecture):
         seed: of the parameters, the dropout and the examples.
         drawing: where training pictures are drawn: by processes of the ``host``, or within the step on each ``device``.
         on_nan: a step whose loss or gradients are no numbers ends the run (``stop``), or is left out and counted (``skip``).
+        profile_steps: steps to record for TensorBoard's profiler, a few after the start; 0: none.
         workers: processes that draw or read examples; None: as many as suit the machine.
         keep_all: keep the weights of every epoch; otherwise of the best and the newest.
         validation_examples: read after each epoch.
@@ -71,6 +72,7 @@ class Config(Architecture):
     seed: int = 0
     drawing: Drawing = "host"
     on_nan: OnNan = "stop"
+    profile_steps: int = 0
     workers: int | None = None
     keep_all: bool = False
     validation_examples: int = 1000
@@ -93,6 +95,8 @@ class Config(Architecture):
             raise UserError(f"clip_norm must be above 0, not {self.clip_norm}")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 2**32 - 1, not {self.seed}")
+        if self.profile_steps < 0:
+            raise UserError(f"profile_steps must be at least 0, not {self.profile_steps}")
         if self.workers is not None and self.workers < 0:
             raise UserError(f"workers must be at least 0, not {self.workers}")
 

@@ -44,6 +44,7 @@ from crnn_jax.training.status import StatusFile
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
+_UNPROFILED_STEPS = 5
 _MOST_SKIPPED = 20  # steps in a row whose loss is no number, after which a run ends in any case
 _BLANK_STEPS = 50  # steps with nothing but blanks until the log explains it
 
@@ -250,9 +251,19 @@ class _Run:
             self._pending = _Pending(self._step, metrics, made["indices"])
             self._clock.lap(self._config.batch_size)
             self._tell(bar)
+            self._profile()
             self._heed_requests()
         self._collect()
         self._heed_requests()
+
+    def _profile(self) -> None:
+        """Records some steps, once compilation and the first batches are over."""
+        wanted = self._config.profile_steps
+        if wanted and self._steps_here == _UNPROFILED_STEPS:
+            jax.profiler.start_trace(self._directory.profile)
+        elif wanted and self._steps_here == _UNPROFILED_STEPS + wanted:
+            jax.profiler.stop_trace()
+            logger.info("%d steps recorded: tensorboard --logdir %s", wanted, self._directory.profile)
 
     def _heed_requests(self) -> None:
         """Saves or stops where a process asked for it: all of them learn of that from the same step, and do it together."""

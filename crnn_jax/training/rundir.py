@@ -25,6 +25,7 @@ _CHANGEABLE = frozenset(
         "lr_stages",
         "clip_norm",
         "on_nan",
+        "profile_steps",
         "workers",
         "validation_examples",
         "eval_examples",
@@ -57,6 +58,11 @@ class RunDirectory:
     def status(self) -> Path:
         """How far the run is, JSON, written every few seconds."""
         return self.path / "status.json"
+
+    @property
+    def profile(self) -> Path:
+        """What `jax.profiler` recorded."""
+        return self.path / "profile"
 
     @property
     def hosts(self) -> Path:

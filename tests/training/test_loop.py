@@ -337,3 +337,10 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
 def test_a_split_without_a_readable_picture_ends_the_run(tmp_path):
     with pytest.raises(UserError, match=r"no picture to judge by: 0.png"):
         run(tmp_path, bars_task(Broken))
+
+
+def test_steps_are_recorded_on_request(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(loop, "_UNPROFILED_STEPS", 1)
+    run(tmp_path, config=dataclasses.replace(TINY, profile_steps=2))
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+    assert "2 steps recorded: tensorboard --logdir" in caplog.text

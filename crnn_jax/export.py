@@ -1,0 +1,121 @@
+"""A trained network in formats that other programs run.
+
+What is exported takes prepared pictures, (B, H, W, 3) uint8, and the widths that count of them, (B,) int32, for any B; it gives
+logits (B, T, K + 1) and how many columns count, (B,) int32. Beside it lies a JSON file with the alphabet (the blank is the last
+class), the preparation and the rest of the description; `crnn_jax.data.examples.Preparation` does the preparation without jax.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from crnn_jax import weights
+from crnn_jax.errors import UserError
+from crnn_jax.recognizer import Recognizer
+
+Format = Literal["weights", "stablehlo", "onnx"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+Network = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+_PLATFORMS = ("cpu", "cuda")
+
+
+def export(model: Recognizer, to: Format, path: Path) -> None:
+    """Writes a network to a file, and a description beside it; ``weights`` holds its own.
+
+    Args:
+        model: the network.
+        to: ``weights``: float16 in a safetensors file, for `crnn_jax.load`; ``stablehlo``: a serialised `jax.export.Exported`
+            for CPUs and CUDA; ``onnx``: by ``jax2onnx``, for onnxruntime and others.
+        path: of the file.
+
+    Raises:
+        UserError: it can't be written, or ``jax2onnx`` isn't installed.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if to == "weights":
+            weights.save(path, jax.tree.map(np.asarray, model.variables), model.description)
+            return
+        path.write_bytes(_stablehlo(model) if to == "stablehlo" else _onnx(model))
+        path.with_suffix(".json").write_text(_describe(model), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: can't be written ({error.strerror or error})") from None
+
+
+def load_exported(path: Path) -> Network:
+    """Runs what `export` wrote, in either format.
+
+    Raises:
+        UserError: it can't be read, or onnxruntime isn't installed.
+    """
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".onnx":
+            return _onnxruntime(data)
+        exported = jax.export.deserialize(bytearray(data))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: can't be read ({error})") from None
+
+    def network(images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logits, lengths = exported.call(images, widths)
+        return np.asarray(logits), np.asarray(lengths)
+
+    return network
+
+
+def _shapes(model: Recognizer, batch: Any) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    size = model.preparation.height, model.preparation.width, 3
+    return jax.ShapeDtypeStruct((batch, *size), jnp.uint8), jax.ShapeDtypeStruct((batch,), jnp.int32)
+
+
+def _stablehlo(model: Recognizer) -> bytes:
+    (batch,) = jax.export.symbolic_shape("b")
+    exported = jax.export.export(jax.jit(model.logits), platforms=_PLATFORMS)(*_shapes(model, batch))
+    return bytes(exported.serialize())
+
+
+def _onnx(model: Recognizer) -> bytes:
+    try:
+        import jax2onnx
+    except ImportError:
+        raise UserError("jax2onnx is not installed: pip install 'crnn-jax[export]'") from None
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it names each value whose shape it can't tell
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it asks for float64 in passing
+        proto = jax2onnx.to_onnx(
+            model.logits,
+            list(_shapes(model, "B")),
+            model_name="crnn_jax",
+            input_names=["images", "widths"],
+            output_names=["logits", "lengths"],
+        )
+    return proto.SerializeToString()
+
+
+def _onnxruntime(data: bytes) -> Network:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise UserError("onnxruntime is not installed: pip install 'crnn-jax[export]'") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it tells every number that it doesn't need
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+    def network(images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logits, lengths = session.run(None, {"images": images, "widths": widths.astype(np.int32)})
+        return logits, lengths
+
+    return network
+
+
+def _describe(model: Recognizer) -> str:
+    return json.dumps(model.description, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,91 @@
+"""Trained networks as single files, and those that come with the package.
+
+A file is in the safetensors format: arrays and a JSON header, so that loading one runs no code. The header holds the
+description that a checkpoint has too: alphabet, grammar, architecture, preparation and recipe.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from crnn_jax.errors import UserError
+
+SUFFIX = ".safetensors"
+FORMAT = 1
+_FOLDER = Path(__file__).parent
+_LARGEST = float(np.finfo(np.float16).max)
+
+
+def names() -> tuple[str, ...]:
+    """Of the networks that come with the package."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob(f"*{SUFFIX}")))
+
+
+def packaged(name: str) -> Path | None:
+    """The file of a network that comes with the package; None where there is none of that name."""
+    return _FOLDER / f"{name}{SUFFIX}" if name in names() else None
+
+
+def save(path: Path, variables: dict[str, Any], description: dict[str, Any]) -> None:
+    """Writes a network, its numbers rounded to float16.
+
+    Args:
+        path: of the file.
+        variables: ``params`` and ``batch_stats``, nested dictionaries of arrays.
+        description: JSON types.
+
+    Raises:
+        UserError: a number is too large, or the file can't be written.
+    """
+    arrays = _flatten(variables)
+    if any(not np.all(np.abs(array) <= _LARGEST) for array in arrays.values()):
+        raise UserError(f"{path}: the network holds numbers that float16 can't")
+    halves = {name: np.ascontiguousarray(array, np.float16) for name, array in arrays.items()}
+    header = {"description": json.dumps({"format": FORMAT, **description}, ensure_ascii=False)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(to_bytes(halves, header))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: can't be written ({error})") from None
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads a network: its variables, float32, and its description.
+
+    Raises:
+        UserError: the file can't be read, isn't one of ours, or is of a newer version of this library.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            description = json.loads((file.metadata() or {})["description"])
+            keys = file.keys()  # it is no dictionary
+            arrays = {name: file.get_tensor(name).astype(np.float32) for name in keys}
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: can't be read as a network ({type(error).__name__}: {error})") from None
+    if description.get("format") != FORMAT:
+        raise UserError(f"{path}: has format {description.get('format')}, this version reads format {FORMAT}")
+    return _nest(arrays), description
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
+    flat: dict[str, np.ndarray] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}{key}/") if isinstance(value, dict) else {f"{prefix}{key}": np.asarray(value)}
+    return flat
+
+
+def _nest(flat: dict[str, np.ndarray]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, array in flat.items():
+        *folders, leaf = name.split("/")
+        place = tree
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[leaf] = array
+    return tree

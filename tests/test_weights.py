@@ -1,0 +1,122 @@
+"""Networks as single files, and those that come with the package."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+import crnn_jax
+from crnn_jax import UserError, tasks, weights
+from crnn_jax.cli import main
+from crnn_jax.cli.arguments import suits
+
+
+@pytest.mark.parametrize(("name", "share"), [("captcha", 0.9), ("level1", 0.95), ("level2", 0.75)])
+def test_those_that_come_with_the_package_read(name, share):
+    model = crnn_jax.load(name)
+    source = tasks.by_name(name).source("generate", 11)
+    examples = [source[i] for i in range(100 if name != "level2" else 24)]
+    readings = model.read([example.image for example in examples], decode="greedy")
+    right = np.mean([reading.text == example.text for reading, example in zip(readings, examples, strict=True)])
+    assert right >= share
+
+
+def test_they_are_small():
+    assert weights.names() == ("captcha", "level1", "level2")
+    assert sum(weights.packaged(name).stat().st_size for name in weights.names()) < 15_000_000
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    variables = {"params": {"a": {"kernel": np.float32([[1, 0.5]])}, "b": np.float32([3])}, "batch_stats": {}}
+    weights.save(tmp_path / "w.safetensors", variables, {"task": "图"})
+    back, description = weights.load(tmp_path / "w.safetensors")
+    jax.tree.map(np.testing.assert_array_equal, back, {"params": variables["params"]})
+    assert description["task"] == "图"
+
+
+def test_numbers_that_do_not_fit_are_refused(tmp_path):
+    with pytest.raises(UserError, match="numbers that float16 can't"):
+        weights.save(tmp_path / "w.safetensors", {"a": np.float32([1e6])}, {})
+    with pytest.raises(UserError, match="numbers that float16 can't"):
+        weights.save(tmp_path / "w.safetensors", {"a": np.float32([np.nan])}, {})
+
+
+def test_files_that_are_none_of_ours(tmp_path):
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(UserError, match="can't be read as a network"):
+        weights.load(path)
+    path.write_bytes(b"pickle, perhaps")
+    with pytest.raises(UserError, match="can't be read as a network"):
+        weights.load(path)
+    save_file({"a": np.zeros(3, np.float32)}, path)
+    with pytest.raises(UserError, match="can't be read as a network"):
+        weights.load(path)
+    save_file({"a": np.zeros(3, np.float32)}, path, {"description": json.dumps({"format": 9})})
+    with pytest.raises(UserError, match="has format 9, this version reads format 1"):
+        weights.load(path)
+
+
+def test_a_name_that_is_none(tmp_path):
+    with pytest.raises(UserError, match=r"comes with the package \(captcha, level1, level2\)"):
+        crnn_jax.load("level3")
+
+
+@pytest.mark.parametrize(
+    ("size", "name"),
+    [((170, 80), "captcha"), ((180, 60), "level1"), ((1600, 700), "level2"), ((861, 81), "level2"), ((640, 480), None)],
+)
+def test_the_model_is_told_from_the_size(size, name):
+    assert suits(*size) == name
+
+
+def test_reading_without_a_model(tmp_path, capsys):
+    assert main(["generate", "level1", "--count", "3", "--out", str(tmp_path / "a")]) == 0
+    assert main(["read", str(tmp_path / "a"), "--decode", "greedy"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3
+    assert "the pictures look like level1: --model=level1" in err
+
+
+def test_pictures_of_two_kinds_need_a_model(tmp_path, capsys):
+    Image.new("RGB", (180, 60)).save(tmp_path / "a.png")
+    Image.new("RGB", (170, 80)).save(tmp_path / "b.png")
+    assert main(["read", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert "can't be told from their size" in err
+    assert "a.png is 180x60" in err
+
+
+def test_exported_networks_do_what_the_model_does(tmp_path, trained, capsys):
+    for to, suffix in (("weights", "safetensors"), ("stablehlo", "stablehlo"), ("onnx", "onnx")):
+        out = tmp_path / f"bars.{suffix}"
+        assert main(["export", str(trained), "--to", to, "--out", str(out), "--check", "80"]) == 0
+        said = capsys.readouterr().out
+        if to != "weights":
+            assert "0 of 80 pictures are read in another way" in said
+            assert json.loads(out.with_suffix(".json").read_text())["alphabet"] == "01"
+    pictures = [np.full((16, 64, 3), 200, np.uint8)]
+    a, b = (crnn_jax.load(path).read(pictures) for path in (trained, tmp_path / "bars.safetensors"))
+    assert a[0].text == b[0].text
+
+
+def test_onnx_runs_where_there_is_no_jax(tmp_path, trained):
+    import subprocess
+    import sys
+
+    out = tmp_path / "bars.onnx"
+    assert main(["export", str(trained), "--to", "onnx", "--out", str(out), "--check", "8"]) == 0
+    program = f"""
+import json, sys
+import numpy as np, onnxruntime
+from crnn_jax.data.examples import Preparation
+description = json.load(open({str(out.with_suffix(".json"))!r}))
+picture = Preparation(**description["preparation"])(np.full((32, 90, 3), 200, np.uint8))
+session = onnxruntime.InferenceSession({str(out)!r})
+logits, lengths = session.run(None, {{"images": picture[None], "widths": np.int32([picture.shape[1]])}})
+assert logits.shape[2] == len(description["alphabet"]) + 1
+assert "jax" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
