@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crnn_jax.errors import UserError
     from crnn_jax.models.config import Architecture
     from crnn_jax.recognizer import Reading, Recognizer, load
+    from crnn_jax.regular import Regular
     from crnn_jax.training.config import Config
     from crnn_jax.training.loop import Report, train
 
@@ -27,6 +28,7 @@ _HOMES = {
     "Recognizer": "crnn_jax.recognizer",
     "Report": "crnn_jax.training.loop",
     "UserError": "crnn_jax.errors",
+    "Regular": "crnn_jax.regular",
     "load": "crnn_jax.recognizer",
     "train": "crnn_jax.training.loop",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "Config",
     "Reading",
     "Recognizer",
+    "Regular",
     "Report",
     "UserError",
     "__version__",

@@ -333,12 +333,16 @@ def check_grammar(grammar: Grammar, alphabet: Alphabet) -> None:
         raise UserError(f"the name {grammar.name!r} is taken: give {type(grammar).__name__} another one")
 
 
-def by_name(name: str) -> Grammar:
-    """A grammar of ours, such as a checkpoint names.
+def by_name(name: str, alphabet: Alphabet) -> Grammar:
+    """A grammar of ours, such as a checkpoint names, of texts of an alphabet.
 
     Raises:
         UserError: it is none of ours.
     """
+    from crnn_jax.regular import PREFIX, Regular
+
+    if name.startswith(PREFIX):
+        return Regular(name.removeprefix(PREFIX), alphabet)
     if name not in GRAMMARS:
         raise UserError(
             f"the grammar {name!r} isn't one of {', '.join(GRAMMARS)}: in Python, load(..., grammar=...) takes your own"

@@ -236,12 +236,13 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
             f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick, or the name of a network that"
             f" comes with the package ({known})"
         )
+    alphabet = Alphabet(description["alphabet"])
     if grammar is None and description.get("grammar"):
-        grammar = grammars.by_name(description["grammar"])
+        grammar = grammars.by_name(description["grammar"], alphabet)
     config = description["config"]
     return Recognizer(
         Architecture(**{field.name: config[field.name] for field in fields(Architecture)}),
-        Alphabet(description["alphabet"]),
+        alphabet,
         Preparation(**description["preparation"]),
         variables,
         grammar,

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import inspect
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,9 +14,21 @@ from typing import Any, Literal, get_args
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data import drawn
+from crnn_jax.data.augment import AugmentedSource
 from crnn_jax.data.contrast import Equalize
 from crnn_jax.data.examples import Example, Preparation, Source
-from crnn_jax.data.folder import FolderSource, Labelled, Requirements, label_problems, parse_labels, refuse
+from crnn_jax.data.folder import (
+    LABEL_FILES,
+    FolderSource,
+    Labelled,
+    Labels,
+    Requirements,
+    label_problems,
+    labels_of_names,
+    parse_labels,
+    picture_sizes,
+    refuse,
+)
 from crnn_jax.data.recombine import RecombinedSource
 from crnn_jax.drawing import level1 as level1_drawing
 from crnn_jax.drawing import level2 as level2_drawing
@@ -23,6 +36,7 @@ from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar, Level1, Level2, check_grammar
 from crnn_jax.locate import LINES
+from crnn_jax.regular import Regular
 
 logger = logging.getLogger("crnn_jax")
 
@@ -67,18 +81,19 @@ BadExamples = Literal["refuse", "skip"]
 BAD_EXAMPLES: tuple[BadExamples, ...] = get_args(BadExamples)
 
 
-def from_folder(task: Task, folder: str | Path, bad_examples: BadExamples = "refuse") -> Task:
+def from_folder(task: Task, folder: str | Path, bad_examples: BadExamples = "refuse", labels: Labels | None = None) -> Task:
     """The same task with the pictures of a folder: one in twenty for the test, one for validation, the rest for training.
 
     Args:
         task: its alphabet, grammar and preparation stay.
         folder: of pictures and labels.
         bad_examples: what becomes of labels that don't suit the task: ``refuse`` the folder, or ``skip`` and count them.
+        labels: of the pictures; None: those that the folder holds.
 
     Raises:
         UserError: the folder can't be read, holds bad examples, or too few for three splits.
     """
-    rows, data = _good_rows(task, folder, bad_examples)
+    rows, data = _good_rows(task, folder, bad_examples, labels)
     sources = {split: FolderSource.of(rows, split) for split in ("train", "validation", "test")}
     if not all(map(len, sources.values())):
         raise UserError(
@@ -88,9 +103,11 @@ def from_folder(task: Task, folder: str | Path, bad_examples: BadExamples = "ref
     return replace(task, source=_FolderSplits(sources), judge=f"{folder}, kept out of training", data=data, exhibit=None)
 
 
-def _good_rows(task: Task, folder: str | Path, bad_examples: BadExamples) -> tuple[list[Labelled], dict[str, Any]]:
+def _good_rows(
+    task: Task, folder: str | Path, bad_examples: BadExamples, labels: Labels | None = None
+) -> tuple[list[Labelled], dict[str, Any]]:
     """The labels of a folder that suit a task, and what tells this data from other."""
-    labels = parse_labels(folder)
+    labels = parse_labels(folder) if labels is None else labels
     bad = [problem for problem in label_problems(labels, task.requirements) if not problem.harmless]
     if bad_examples == "refuse" or not labels.rows:
         refuse(bad, labels, " (bad_examples=skip leaves them out)")
@@ -140,9 +157,12 @@ def recombined(task: Task, folder: str | Path, train: int, validation: int, bad_
 @dataclass(frozen=True)
 class _FolderSplits:
     sources: Mapping[str, Source]
+    augment: float = 0.0
 
     def __call__(self, split: Split, seed: int) -> Source:
         source = self.sources[split]
+        if split == "train" and self.augment:
+            return AugmentedSource(source, seed, self.augment)
         return replace(source, seed=seed) if isinstance(source, RecombinedSource) else source
 
 
@@ -264,6 +284,68 @@ def level2(variant: str = "competition", *, variety: float = 0.0, faint: float =
 def _check_variant(task: str, variant: str, styles: Mapping[str, Any]) -> None:
     if variant not in styles:
         raise UserError(f"there is no variant {variant!r} of {task}; there are: {', '.join(styles)}")
+
+
+def folder(
+    path: str | Path,
+    alphabet: Alphabet | str | None = None,
+    *,
+    height: int = 48,
+    colour: bool = False,
+    augment: float = 0.5,
+    pattern: str | None = None,
+    grammar: Grammar | None = None,
+    bad_examples: BadExamples = "refuse",
+) -> Task:
+    """The pictures of a folder, of any size, with their texts: ``labels.txt``, ``labels.tsv`` or ``labels.csv``, or the names.
+
+    Pictures keep their proportions and come in batches of a few widths. One in twenty is kept for the test and one for
+    validation, by its name.
+
+    Args:
+        path: of the folder.
+        alphabet: of the texts; None: the characters that they have.
+        height: that all pictures are brought to, in pixels.
+        colour: whether it tells something.
+        augment: how far the pictures for training are changed, see `crnn_jax.data.augment.AugmentedSource`; 0: not at all.
+        pattern: a regular expression for the texts, which readings then obey.
+        grammar: for the same, a class of your own.
+        bad_examples: see `from_folder`.
+
+    Raises:
+        UserError: the folder can't be read, holds bad examples, or too few for three splits; or the expression can't be used.
+    """
+    path = Path(path)
+    has_labels = any((path / name).is_file() for name in LABEL_FILES)
+    labels = parse_labels(path) if has_labels else labels_of_names(path)
+    if not has_labels:
+        logger.info("%s: there is no %s: names are taken for texts", path, ", ".join(LABEL_FILES))
+    texts = [row.text for row in labels.rows]
+    known = Alphabet.of(texts) if alphabet is None else Alphabet(alphabet) if isinstance(alphabet, str) else alphabet
+    if pattern is not None:
+        grammar = Regular(pattern, known)
+    proportions = sorted(width / rows for width, rows in picture_sizes(row.path for row in labels.rows))
+    if not proportions:
+        raise UserError(f"{path}: no picture can be read")
+    # A few widths that as many pictures need each: a batch is as wide as its widest picture.
+    needed = (proportions[round(share * (len(proportions) - 1))] * height for share in (0.25, 0.5, 0.75, 0.95, 1.0))
+    widths = tuple(sorted({max(_NARROWEST, -(-math.ceil(width) // _WIDTH_STEP) * _WIDTH_STEP) for width in needed}))
+    task = Task(
+        name="folder",
+        alphabet=known,
+        preparation=Preparation(height, widths[-1], equalize="never" if colour else "grey", widths=widths, enlarge=True),
+        max_length=max(map(len, texts), default=1),
+        source=_FolderSplits({}),
+        judge="",
+        grammar=grammar,
+    )
+    task = from_folder(task, path, bad_examples, labels)
+    assert isinstance(task.source, _FolderSplits)
+    source = replace(task.source, augment=augment)
+    return replace(task, source=source, data={**task.data, "augment": augment})
+
+
+_NARROWEST, _WIDTH_STEP = 32, 32  # pixels
 
 
 TASKS: dict[str, Callable[..., Task]] = {"captcha": captcha, "level1": level1, "level2": level2}

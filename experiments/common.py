@@ -63,6 +63,7 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "clip_norm": flags.DEFINE_float("clip_norm", None, "largest norm of a step's gradients", lower_bound=0),
     "batch_norm": flags.DEFINE_enum("batch_norm", None, BATCH_NORMS, "statistics over all devices, or of each alone"),
     "dtype": flags.DEFINE_enum("dtype", None, DTYPES, "of the activations"),
+    "init_from": flags.DEFINE_string("init_from", None, "run, file or packaged network whose weights a new run begins with"),
     "seed": flags.DEFINE_integer("seed", None, "of parameters, dropout and examples", lower_bound=0),
     "on_nan": flags.DEFINE_enum("on_nan", None, ON_NAN, "a step whose loss is no number ends the run, or is left out"),
     "drawing": flags.DEFINE_enum("drawing", None, DRAWINGS, "draw on the host, or on each device within the step"),
@@ -78,18 +79,20 @@ class Recipe:
     """What to learn, and how.
 
     Attributes:
-        task: what.
+        task: what; None: what --data_dir holds.
         config: how.
         schedule_epochs: as many epochs as suit another schedule than the config's, where --epochs doesn't say.
+        name: of the experiment, where there is no task to have one.
     """
 
-    task: Task
+    task: Task | None
     config: Config
     schedule_epochs: Mapping[str, int] = field(default_factory=dict)
+    name: str = ""
 
 
 # From a task, --data_dir and --bad_examples to the task with these pictures.
-FromFolder = Callable[[Task, str, BadExamples], Task]
+FromFolder = Callable[[Any, str, BadExamples], Task]
 
 
 def main(
@@ -108,16 +111,19 @@ def main(
 def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task], argv: list[str]) -> int:
     log_to_stderr()
     folder = f"-{Path(_DATA_DIR.value).resolve().name}" if _DATA_DIR.value else ""
-    workdir = _WORKDIR.value or f"runs/{recipe.task.name}-{_RECIPE.value}{folder}"
+    name = recipe.task.name if recipe.task else recipe.name
+    workdir = _WORKDIR.value or f"runs/{name}-{_RECIPE.value}{folder}"
     try:
         if argv[1:]:
             raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
         overrides = {name: flag.value for name, flag in _OVERRIDES.items() if flag.value is not None}
         epochs = recipe.schedule_epochs.get(overrides.get("lr_schedule", ""), recipe.config.epochs)
         config = replace(recipe.config, **{"epochs": epochs, **overrides})
-        task = adapt(recipe.task)
+        task = adapt(recipe.task) if recipe.task else None
         if _DATA_DIR.value:
             task = from_folder(task, _DATA_DIR.value, cast(BadExamples, _BAD_EXAMPLES.value))
+        if task is None:
+            raise UserError("--data_dir must name the folder of pictures to learn from")
         prepare_cpu()  # before `_hint` asks jax where it runs
         if _COORDINATOR.value:
             from crnn_jax.training.hosts import connect  # imports jax

@@ -233,6 +233,6 @@ def test_evaluate_says_what_is_wrong(expression, what):
 
 
 def test_grammars_have_names():
-    assert isinstance(by_name("level1"), Level1)
+    assert isinstance(by_name("level1", Level1.alphabet), Level1)
     with pytest.raises(UserError, match="'plates' isn't one of level1, level2"):
-        by_name("plates")
+        by_name("plates", Level1.alphabet)

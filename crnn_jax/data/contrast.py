@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
-Equalize = Literal["never", "faint", "always", "stretch", "stretch_grey"]
+Equalize = Literal["never", "grey", "faint", "always", "stretch", "stretch_grey"]
 EQUALIZE: tuple[Equalize, ...] = get_args(Equalize)
 _CLEAR = 32  # levels from the background, from which on a pixel can be seen well
 _CLEAR_SHARE = 0.4  # of the marked pixels of a picture that isn't faint; on a faint one the dots alone are clear
@@ -21,18 +21,20 @@ def equalize(image: np.ndarray, which: Equalize) -> np.ndarray:
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        which: how: ``never``: not at all. ``always``, as the source document does it: histogram equalisation of the levels of
-            grey; what differs by a single level becomes black on white, and strokes lose the shades of their edges. ``faint``:
-            only where nearly all that there is is near the background, and then of the distance from it, whichever channel
-            differs. ``stretch_grey``: that distance in proportion, so that the strokes of all pictures are about equally dark;
-            for pictures whose colours tell nothing. ``stretch``: likewise the distance of each channel. What is black stays
-            black, and doesn't count: it fills a strip.
+        which: how: ``never``: not at all. ``grey``: neither, but colours are taken away. ``always``, as the source document
+            does: histogram equalisation of the levels of grey; what differs by a single level becomes black on white, and
+            strokes lose the shades of their edges. ``faint``: only where nearly all that there is is near the background, and
+            then of the distance from it, whichever channel differs. ``stretch_grey``: that distance in proportion, so that the
+            strokes of all pictures are about equally dark; for pictures whose colours tell nothing. ``stretch``: likewise the
+            distance of each channel. What is black stays black, and doesn't count: it fills a strip.
 
     Returns:
         (H, W, 3) uint8.
     """
     if which == "never":
         return image
+    if which == "grey":
+        return _grey(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
     if which == "always":
         return _grey(cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
     background = np.array([_histogram(image, channel).argmax() for channel in range(3)])

@@ -49,6 +49,7 @@ class Preparation:
             they are too high or too wide; empty: every picture is stretched to ``width``.
         locate: find the lines of a formula and join them first (`crnn_jax.locate`).
         lines: more than one: the lines of such a strip are put one below the other instead, to be read each alone.
+        enlarge: pictures that are lower than ``height`` are made as high, where ``widths`` leaves them their proportions.
     """
 
     height: int
@@ -57,6 +58,7 @@ class Preparation:
     widths: tuple[int, ...] = ()
     locate: bool = False
     lines: int = 1
+    enlarge: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # JSON has lists
@@ -68,7 +70,7 @@ class Preparation:
     @property
     def grey(self) -> bool:
         """Whether the three channels of a prepared picture are always the same."""
-        return self.equalize in ("always", "stretch_grey")
+        return self.equalize in ("grey", "always", "stretch_grey")
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """A picture of the network's height, and of its width or one up to it.
@@ -97,7 +99,8 @@ class Preparation:
 
     def _fitted(self, image: np.ndarray, height: int) -> np.ndarray:
         """In its proportions, black around it."""
-        factor = min(1.0, height / image.shape[0], self.width / image.shape[1])
+        factor = min(height / image.shape[0], self.width / image.shape[1])
+        factor = factor if self.enlarge else min(1.0, factor)
         image = _resized(image, max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
         room = np.zeros((height, min(self.width, -(-image.shape[1] // STEP) * STEP), 3), np.uint8)
         room[: image.shape[0], : image.shape[1]] = image

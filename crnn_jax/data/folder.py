@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from PIL import Image
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import Example
@@ -17,6 +21,7 @@ from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import ExpressionError, Grammar, evaluate
 
+_COUNTER = re.compile(r"_\d+$")
 LABEL_FILES = ("labels.txt", "labels.tsv", "labels.csv")
 _SHARES = 20  # of which one is for validation and one for the test
 
@@ -102,6 +107,19 @@ def parse_labels(folder: str | Path) -> Labels:
     return Labels(file, rows, problems)
 
 
+def labels_of_names(folder: str | Path) -> Labels:
+    """Takes names of pictures for their texts: ``X7K2.png``, or ``X7K2_15.png`` where a text comes more than once.
+
+    Raises:
+        UserError: the folder is missing, or holds no pictures.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder")
+    rows = [Labelled(path, _COUNTER.sub("", path.stem), None, str(path)) for path in find_images([str(folder)])]
+    return Labels(folder / "names of the pictures", rows, [])
+
+
 def label_problems(labels: Labels, requirements: Requirements | None = None) -> Iterator[Problem]:
     """What can be seen without opening the pictures.
 
@@ -141,6 +159,13 @@ def picture_problems(labels: Labels, after_each: Callable[[], object] = lambda: 
             except UnreadableImage as error:
                 yield Problem(row.place, str(error), row)
         after_each()
+
+
+def picture_sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
+    """Width and height of the pictures that can be opened, without decoding them."""
+    for path in paths:
+        with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as image:
+            yield image.size
 
 
 def read_labels(folder: str | Path) -> list[Labelled]:

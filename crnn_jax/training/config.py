@@ -46,6 +46,7 @@ class Config(Architecture):
         dtype: of the activations; parameters, statistics and loss are float32.
         seed: of the parameters, the dropout and the examples.
         drawing: where training pictures are drawn: by processes of the ``host``, or within the step on each ``device``.
+        init_from: a run, file or packaged network (`crnn_jax.load`) whose weights a new run begins with, as far as they fit.
         on_nan: a step whose loss or gradients are no numbers ends the run (``stop``), or is left out and counted (``skip``).
         profile_steps: steps to record for TensorBoard's profiler, a few after the start; 0: none.
         workers: processes that draw or read examples; None: as many as suit the machine.
@@ -71,6 +72,7 @@ class Config(Architecture):
     dtype: Dtype = "float32"
     seed: int = 0
     drawing: Drawing = "host"
+    init_from: str | None = None
     on_nan: OnNan = "stop"
     profile_steps: int = 0
     workers: int | None = None

@@ -32,6 +32,7 @@ from crnn_jax.training import hosts, steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress
 from crnn_jax.training.config import Config
 from crnn_jax.training.evaluation import Evaluation, evaluate
+from crnn_jax.training.finetune import begin_with
 from crnn_jax.training.heartbeat import heartbeat
 from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, write_json
 from crnn_jax.training.meters import Clock, EpochSums
@@ -187,6 +188,8 @@ class _Run:
             self._unreadable = set(progress.unreadable)
             self._batches.set_state(progress.data)
             logger.info("going on from step %d of %d in %s", self._step, config.total_steps, directory.path)
+        elif config.init_from:
+            state = begin_with(state, config.init_from, task.alphabet)
         self._state = steps.replicate(state, devices)
         self._status = StatusFile(directory.status, config.total_steps, config.batch_size) if hosts.is_main() else None
         # The row of a step is written before its validated checkpoint.

@@ -1,0 +1,88 @@
+"""Pictures changed by chance, so that a few go a longer way. Runs in data workers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from crnn_jax.data.examples import Example, Source
+from crnn_jax.drawing.random import Draws
+
+_VARIANTS = 1000  # of each picture
+# At full strength:
+_ROTATION = 6.0  # degrees, either way
+_CORNERS = 0.08  # of the height, how far the corners move
+_SHARPEST, _SOFTEST = 0.3, 1.5  # pixels, of a blur in pictures of 48 rows
+_NOISE = 16.0  # levels
+_CONTRAST, _BRIGHTNESS = 0.4, 40.0
+_QUALITY = 30  # the lowest of JPEG
+_HEIGHT = 48.0
+
+
+@dataclass(frozen=True)
+class AugmentedSource:
+    """The pictures of another source, each in many variants: the index says which.
+
+    Rotation and perspective, blur, noise, contrast and brightness, and JPEG, each in some of the variants.
+
+    Attributes:
+        source: of the pictures.
+        seed: of the chance.
+        strength: 0 leaves the pictures as they are, 1 changes them about as much as a person with a telephone does.
+    """
+
+    source: Source
+    seed: int
+    strength: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.source) * _VARIANTS
+
+    def __getitem__(self, index: int) -> Example:
+        example = self.source[index % len(self.source)]
+        return example._replace(image=augment(example.image, Draws(self.seed, "train", index), self.strength))
+
+
+def augment(image: np.ndarray, draws: Draws, strength: float = 1.0) -> np.ndarray:
+    """One variant of a picture, (H, W, 3) uint8 of the same size."""
+    if strength <= 0:
+        return image
+    scale = max(1.0, image.shape[0] / _HEIGHT)
+    if draws.uniform() < 0.5:
+        image = _turned(image, draws, strength)
+    if draws.uniform() < 0.3:
+        sigma = scale * strength * draws.uniform(_SHARPEST, _SOFTEST)
+        image = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+    if draws.uniform() < 0.5:
+        contrast = 1 + strength * draws.uniform(-_CONTRAST, _CONTRAST)
+        brightness = strength * draws.uniform(-_BRIGHTNESS, _BRIGHTNESS)
+        table = np.clip((np.arange(256) - 128) * contrast + 128 + brightness, 0, 255).astype(np.uint8)
+        image = cv2.LUT(image, table)
+    if draws.uniform() < 0.3:
+        rng = np.random.default_rng(draws.below(2**32))
+        noise = rng.normal(0, _NOISE * strength * draws.uniform(), image.shape)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if draws.uniform() < 0.3:
+        quality = 100 - int(strength * draws.uniform() * (100 - _QUALITY))
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        compressed = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert compressed is not None  # it was written just now
+        image = compressed
+    return image
+
+
+def _turned(image: np.ndarray, draws: Draws, strength: float) -> np.ndarray:
+    """Rotated about its middle, and its corners moved; what comes in at the edges repeats them."""
+    height, width = image.shape[:2]
+    # A long line leaves its picture when it is turned as far as a short one.
+    angle = math.radians(strength * _ROTATION) * min(1.0, 3 * height / width) * draws.uniform(-1, 1)
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    middle = np.array([width / 2, height / 2], np.float32)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], np.float32)
+    moved = (corners - middle) @ turn.T + middle
+    moved += np.array([draws.uniform(-1, 1) for _ in range(8)], np.float32).reshape(4, 2) * strength * _CORNERS * height
+    matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+    return cv2.warpPerspective(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

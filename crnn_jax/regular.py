@@ -1,0 +1,111 @@
+"""Grammars that a regular expression describes: dates, plates, serial numbers."""
+
+from __future__ import annotations
+
+import heapq
+from itertools import count
+from typing import Any, NamedTuple
+
+import interegular
+
+from crnn_jax.alphabet import Alphabet
+from crnn_jax.errors import UserError
+from crnn_jax.grammar import Chooser, Grammar
+
+PREFIX = "regex:"  # of the names of such grammars, which say all
+_GOES_ON = 4  # of five times, where a sampled text may end
+_LONGEST = 200  # characters of a sampled text, before it is brought to its end
+
+
+class _State(NamedTuple):
+    """Where a text stands: the automaton's state and, because a repeated character needs one more column, the last one."""
+
+    automaton: int
+    last: str
+
+
+class Regular(Grammar):
+    r"""The texts that a regular expression matches as a whole.
+
+    >>> from crnn_jax import Alphabet
+    >>> date = Regular(r"\d{4}-\d{2}-\d{2}", Alphabet("0123456789-"))
+    >>> date.contains("2024-05-01"), date.contains("2024-5-1"), date.completion(date.start)
+    (True, False, '0101-01-01')
+
+    Args:
+        pattern: in Python's syntax, without back references.
+        alphabet: of the texts.
+
+    Raises:
+        UserError: the pattern can't be understood, or matches no text of this alphabet.
+    """
+
+    def __init__(self, pattern: str, alphabet: Alphabet) -> None:
+        self.name, self.alphabet, self.pattern = PREFIX + pattern, alphabet, pattern
+        try:
+            automaton: Any = interegular.parse_pattern(pattern).to_fsm()
+        except (interegular.InvalidSyntax, interegular.Unsupported) as error:
+            raise UserError(f"the regular expression {pattern!r} can't be used: {error or type(error).__name__}") from None
+        self._symbols = {character: automaton.alphabet[character] for character in alphabet.characters}
+        self._map, self._finals = automaton.map, automaton.finals
+        self._rests: dict[_State, str | None] = {}
+        self.start: _State = _State(automaton.initial, "")
+        if self._rest(self.start) is None:
+            raise UserError(f"the regular expression {pattern!r} matches no text of the characters {alphabet.characters!r}")
+
+    def __reduce__(self) -> Any:
+        """The automaton is made anew in another process."""
+        return Regular, (self.pattern, self.alphabet)
+
+    def advance(self, state: _State, character: str) -> _State | None:
+        """See `Grammar`."""
+        if character not in self._symbols:
+            return None
+        automaton = self._follow(state.automaton, character)
+        after = None if automaton is None else _State(automaton, character)
+        return after if after is not None and self._rest(after) is not None else None
+
+    def completion(self, state: _State) -> str:
+        """See `Grammar`."""
+        rest = self._rest(state)
+        assert rest is not None  # `advance` leads nowhere else
+        return rest
+
+    def sample(self, draws: Chooser) -> str:
+        """See `Grammar`; each character that may follow is as likely."""
+        text, state = "", _State(*self.start)
+        while len(text) < _LONGEST:
+            followers = [(c, after) for c in self.alphabet.characters if (after := self.advance(state, c)) is not None]
+            if not followers or (self.accepts(state) and draws.below(_GOES_ON + 1) == _GOES_ON):
+                return text
+            character, state = followers[draws.below(len(followers))]
+            text += character
+        return text + self.completion(state)
+
+    def _follow(self, automaton: int, character: str) -> int | None:
+        return self._map.get(automaton, {}).get(self._symbols[character])
+
+    def _rest(self, state: _State) -> str | None:
+        """The completion in the fewest columns; None where there is none."""
+        if state not in self._rests:
+            self._rests[state] = self._search(state)
+        return self._rests[state]
+
+    def _search(self, state: _State) -> str | None:
+        """Dijkstra, "A note on two problems in connexion with graphs", 1959, over columns."""
+        order = count()
+        queue = [(0, next(order), "", state)]
+        seen = set()
+        while queue:
+            cost, _, text, here = heapq.heappop(queue)
+            if here.automaton in self._finals:
+                return text
+            if here in seen:
+                continue
+            seen.add(here)
+            for character in self.alphabet.characters:
+                automaton = self._follow(here.automaton, character)
+                if automaton is not None:
+                    after = _State(automaton, character)
+                    heapq.heappush(queue, (cost + 1 + (character == here.last), next(order), text + character, after))
+        return None

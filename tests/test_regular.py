@@ -1,0 +1,67 @@
+"""Regular expressions as grammars."""
+
+import pickle
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crnn_jax import Alphabet, Regular, UserError, ctc
+from crnn_jax.drawing.random import Draws
+from crnn_jax.grammar import by_name, columns
+
+DIGITS = Alphabet("0123456789-")
+PATTERNS = [r"\d{4}-\d{2}-\d{2}", r"(\d\d|-)+", r"1*", r"(0|1|22)(3-)?4+", r"[0-4]{2,}-?\d"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_samples_match(pattern):
+    grammar = Regular(pattern, DIGITS)
+    samples = [grammar.sample(Draws(0, "train", i)) for i in range(50)]
+    assert all(re.fullmatch(pattern, text) and grammar.contains(text) for text in samples)
+    assert len(set(samples)) > 3
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(PATTERNS), st.text(st.sampled_from("0123456789-"), max_size=10))
+def test_it_contains_what_python_matches(pattern, text):
+    grammar = Regular(pattern, DIGITS)
+    assert grammar.contains(text) == bool(re.fullmatch(pattern, text))
+    state = grammar.start
+    for i, character in enumerate(text):
+        state = grammar.advance(state, character)
+        if state is None:
+            return
+        whole = text[: i + 1] + grammar.completion(state)
+        assert re.fullmatch(pattern, whole)
+        assert grammar.accepts(state) == bool(re.fullmatch(pattern, text[: i + 1]))
+
+
+def test_completions_take_the_fewest_columns():
+    grammar = Regular("1(1|23)", DIGITS)
+    state = grammar.advance(grammar.start, "1")
+    assert columns(grammar.completion(state), after="1") == 2
+
+
+def test_a_search_obeys_it():
+    import numpy as np
+
+    grammar = Regular(r"\d{2}-\d", DIGITS)
+    logits = np.random.default_rng(0).normal(size=(9, DIGITS.size)).astype(np.float32)
+    assert re.fullmatch(grammar.pattern, DIGITS.decode(ctc.beam(logits, grammar=grammar)[0].ids))
+
+
+def test_a_checkpoint_s_name_says_all():
+    grammar = Regular(r"\d+", DIGITS)
+    again = by_name(grammar.name, DIGITS)
+    assert again.contains("12")
+    assert pickle.loads(pickle.dumps(grammar)).contains("12")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"), [("(a", "can't be used"), ("x", "matches no text"), (r"(.)\1", "can't be used")]
+)
+def test_what_can_not_be_used(pattern, message):
+    with pytest.raises(UserError, match=message):
+        Regular(pattern, DIGITS)
