@@ -49,7 +49,7 @@ def test_a_search_obeys_it():
 
     grammar = Regular(r"\d{2}-\d", DIGITS)
     logits = np.random.default_rng(0).normal(size=(9, DIGITS.size)).astype(np.float32)
-    assert re.fullmatch(grammar.pattern, ctc.beam(logits[None], grammar=grammar)[0][0])
+    assert re.fullmatch(grammar.pattern, DIGITS.decode(ctc.beam(logits[None], grammar=grammar)[0][0].ids))
 
 
 def test_a_checkpoint_s_name_says_all():

@@ -1,4 +1,6 @@
-"""The command line: ``crnn-jax read``, ``vote``, ``evaluate``, ``generate``, ``check``, ``locate`` and ``status``."""
+"""The command line: ``crnn-jax read``, ``vote``, ``evaluate``, ``generate``, ``check``, ``locate``, ``status``, ``export`` and
+``serve``.
+"""
 
 from __future__ import annotations
 

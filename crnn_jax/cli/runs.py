@@ -1,4 +1,4 @@
-"""``crnn-jax status`` and ``export``."""
+"""``crnn-jax status``, ``export`` and ``serve``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from crnn_jax import tasks
 from crnn_jax.cli.arguments import Commands, load, positive
 from crnn_jax.data.examples import BATCH_SIZE
+from crnn_jax.errors import UserError
 from crnn_jax.training.log import progress_bar
 from crnn_jax.training.status import describe_run
 
@@ -39,6 +40,14 @@ def add(commands: Commands) -> None:
         "--check", type=positive, default=1000, help="pictures on which the result is compared with the network"
     )
 
+    serve = commands.add_parser("serve", help="a web page and an HTTP endpoint that read pictures")
+    serve.set_defaults(run=_serve)
+    serve.add_argument(
+        "models", nargs="*", metavar="MODEL", help="runs, files or names; the default is all that come with the package"
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
+    serve.add_argument("--port", type=int, default=8000)
+
 
 def _status(arguments: argparse.Namespace) -> int:
     for name, value in describe_run(arguments.run_directory).items():
@@ -57,6 +66,21 @@ def _export(arguments: argparse.Namespace) -> int:
     print(f"{out}: {out.stat().st_size:,} bytes")
     network = jax.jit(load(str(out)).logits) if arguments.to == "weights" else export.load_exported(out)
     return _compare(model, network, arguments.check)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    try:
+        import uvicorn
+
+        from crnn_jax.serve.app import make_app
+    except ImportError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'crnn-jax[serve]'") from None
+    from crnn_jax import weights
+
+    names = arguments.models or weights.names()
+    app = make_app({Path(name).name: load(name) for name in names})
+    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
+    return 0
 
 
 def _compare(model: Recognizer, network: Callable[..., Any], count: int) -> int:

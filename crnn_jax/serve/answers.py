@@ -1,0 +1,124 @@
+"""What is told of a picture: its reading, and pictures of how it came about."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import cv2
+import numpy as np
+from pydantic import BaseModel
+
+from crnn_jax.data.images import UnreadableImage
+from crnn_jax.errors import UserError
+from crnn_jax.locate import locate
+from crnn_jax.recognizer import Reading, Recognizer
+
+_ROW = 18  # pixels of a character in the heat map
+_LIKELY = 0.02  # the least probability in some column for a character to have a row there
+_GREEN = (0, 160, 0)
+_SHOWN = 1600  # pixels, the width to which stages are made smaller
+
+
+class Character(BaseModel):
+    """A character; pixels of the picture that the network saw."""
+
+    character: str
+    confidence: float
+    x0: float
+    x1: float
+
+
+class Shown(BaseModel):
+    """A picture to show: ``data:image/png;base64,...``; ``rows`` names its rows, from above."""
+
+    name: str
+    image: str
+    width: int
+    height: int
+    rows: list[str] = []
+
+
+class Answer(BaseModel):
+    """What was read."""
+
+    text: str
+    value: str | None
+    valid: bool
+    confidence: float
+    characters: list[Character]
+    model: str
+    pictures: list[Shown] = []
+
+
+def answer(reading: Reading, model: str, pictures: list[Shown]) -> Answer:
+    """A reading as it is sent."""
+    characters = [Character(**vars(character)) for character in reading.characters]
+    return Answer(
+        text=reading.text,
+        value=reading.value,
+        valid=reading.valid,
+        confidence=reading.confidence,
+        characters=characters,
+        model=model,
+        pictures=pictures,
+    )
+
+
+def explain(model: Recognizer, image: np.ndarray) -> list[Shown]:
+    """What the network saw, its columns' probabilities, and for level 2 how the lines were found."""
+    shown = []
+    if model.preparation.locate:
+        located = locate(image)
+        boxes = image.copy()
+        for box in located.boxes:
+            cv2.rectangle(boxes, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), _GREEN, 3)
+        shown += [_show(name, stage) for name, stage in located.stages.items()] + [_show("boxes", boxes)]
+    shown.append(_show("seen", model.prepare(image)))
+    probabilities, places = model.probabilities(image)
+    rows = np.flatnonzero(probabilities.max(axis=0) > _LIKELY)
+    names = [*model.alphabet.characters, "(blank)"]
+    columns = _show("columns", _heat_map(probabilities[:, rows], places))
+    return [*shown, columns.model_copy(update={"rows": [names[row] for row in rows]})]
+
+
+def decode(data: bytes, largest: int) -> np.ndarray:
+    """A picture from a file's bytes, (H, W, 3) uint8 RGB.
+
+    Raises:
+        UserError: it can't be read, or has more pixels than ``largest``.
+    """
+    import io
+
+    from PIL import Image, ImageOps
+
+    from crnn_jax.data.images import to_rgb
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > largest:
+                raise UserError(f"the picture has {image.width}x{image.height} pixels, {largest} are the most")
+            return to_rgb(ImageOps.exif_transpose(image))
+    except UserError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds
+        raise UnreadableImage(f"can't be read as a picture ({' '.join(str(error).split()) or type(error).__name__})") from None
+
+
+def _heat_map(probabilities: np.ndarray, places: list[tuple[float, float]]) -> np.ndarray:
+    """A row for each character, its columns where they lie in the picture; dark is likely."""
+    levels = (255 * (1 - probabilities.T)).astype(np.uint8).repeat(_ROW, axis=0)
+    map_ = np.full((len(levels), round(places[-1][1])), 255, np.uint8)
+    for column, (start, end) in enumerate(places):
+        map_[:, round(start) : round(end)] = levels[:, column, None]
+    return cv2.cvtColor(map_, cv2.COLOR_GRAY2RGB)
+
+
+def _show(name: str, image: np.ndarray) -> Shown:
+    if image.shape[1] > _SHOWN:
+        height = max(1, round(image.shape[0] * _SHOWN / image.shape[1]))
+        image = cv2.resize(image, (_SHOWN, height), interpolation=cv2.INTER_AREA)
+    data = image[..., ::-1] if image.ndim == 3 else image
+    encoded: Any = cv2.imencode(".png", data)[1]
+    text = base64.b64encode(encoded.tobytes()).decode()
+    return Shown(name=name, image=f"data:image/png;base64,{text}", width=image.shape[1], height=image.shape[0])

@@ -1,0 +1,133 @@
+"""The application: routes, limits, and the models behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import io
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from fastapi import FastAPI, File, HTTPException, Query, UploadFile
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse, Response
+from PIL import Image
+
+from crnn_jax import __version__, tasks
+from crnn_jax.cli.arguments import suits
+from crnn_jax.errors import UserError
+from crnn_jax.recognizer import Reading, Recognizer
+from crnn_jax.serve.answers import Answer, Shown, answer, decode, explain
+from crnn_jax.serve.queue import BatchQueue, QueueFull
+
+_PAGE = Path(__file__).with_name("page.html")
+_BYTES, _PIXELS = 20 * 2**20, 40_000_000  # of a picture, at most
+_FILES = 32  # of a request
+
+
+class _Job(NamedTuple):
+    image: np.ndarray
+    explained: bool
+
+
+class _Done(NamedTuple):
+    reading: Reading | None
+    pictures: list[Shown]
+    problem: str = ""
+
+
+def _work(model: Recognizer, jobs: list[_Job]) -> list[_Done]:
+    """Reads a batch; what is wrong with one picture is told of that one."""
+    prepared: dict[int, np.ndarray] = {}
+    problems: dict[int, str] = {}
+    for i, job in enumerate(jobs):
+        try:
+            prepared[i] = model.prepare(job.image)
+        except UserError as error:
+            problems[i] = str(error)
+    readings = dict(zip(prepared, model.read_prepared(prepared.values(), batch_size=32), strict=True))
+    return [
+        _Done(None, [], problems[i])
+        if i in problems
+        else _Done(readings[i], explain(model, job.image) if job.explained else [])
+        for i, job in enumerate(jobs)
+    ]
+
+
+def make_app(models: Mapping[str, Recognizer], *, room: int = 256) -> FastAPI:
+    """The application.
+
+    Args:
+        models: by name; a request that names none gets the one that suits the picture's size, or the only one.
+        room: requests that may wait for each.
+    """
+    queues = {name: BatchQueue(functools.partial(_work, model), room=room) for name, model in models.items()}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        running = [asyncio.create_task(queue.run()) for queue in queues.values()]
+        yield
+        for task in running:
+            task.cancel()
+        for queue in queues.values():
+            queue.close()
+
+    app = FastAPI(title="crnn_jax", version=__version__, description="Reads text in pictures.", lifespan=lifespan)
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def page() -> str:
+        return _PAGE.read_text(encoding="utf-8")
+
+    @app.get("/health")
+    def health() -> dict[str, object]:
+        """Which models there are, and how many pictures wait for each."""
+        return {"status": "ok", "waiting": {name: queue.waiting for name, queue in queues.items()}}
+
+    @app.get("/sample/{task}", response_class=Response)
+    def sample(task: str, seed: Annotated[int, Query(ge=0, lt=2**31)] = 0) -> Response:
+        """A picture of one of our tasks, drawn now."""
+        if task not in tasks.TASKS:
+            raise HTTPException(404, f"there is no task {task!r}; there are: {', '.join(tasks.TASKS)}")
+        buffer = io.BytesIO()
+        Image.fromarray(tasks.by_name(task).source("generate", 0)[seed].image).save(buffer, "PNG")
+        return Response(buffer.getvalue(), media_type="image/png")
+
+    @app.post("/read")
+    async def read(
+        files: Annotated[list[UploadFile], File(description="pictures")],
+        model: Annotated[str | None, Query(description="which reads; the default is told from a picture's size")] = None,
+        explained: Annotated[bool, Query(description="send pictures of how it came about")] = False,
+    ) -> list[Answer]:
+        """Reads pictures, in their order."""
+        if len(files) > _FILES:
+            raise HTTPException(413, f"{len(files)} pictures, {_FILES} are the most of one request")
+        return list(await asyncio.gather(*(one(file, model, explained) for file in files)))
+
+    async def one(file: UploadFile, name: str | None, explained: bool) -> Answer:
+        data = await file.read(_BYTES + 1)
+        if len(data) > _BYTES:
+            raise HTTPException(413, f"{file.filename}: has more than {_BYTES} bytes")
+        try:
+            image = await run_in_threadpool(decode, data, _PIXELS)
+        except UserError as error:
+            raise HTTPException(422, f"{file.filename}: {error}") from None
+        chosen = name or _suiting(image)
+        if chosen not in queues:
+            raise HTTPException(422, f"{file.filename}: which model reads it? There are: {', '.join(queues)}")
+        try:
+            done = await queues[chosen](_Job(image, explained))
+        except QueueFull:
+            raise HTTPException(503, "too many pictures wait: try again", {"Retry-After": "1"}) from None
+        if done.reading is None:
+            raise HTTPException(422, f"{file.filename}: {done.problem}")
+        return answer(done.reading, chosen, done.pictures)
+
+    def _suiting(image: np.ndarray) -> str | None:
+        if len(queues) == 1:
+            return next(iter(queues))
+        return suits(image.shape[1], image.shape[0])
+
+    return app

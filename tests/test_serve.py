@@ -1,0 +1,187 @@
+"""The web page and the endpoint."""
+
+import asyncio
+import io
+import shutil
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import crnn_jax
+from crnn_jax import tasks
+from crnn_jax.serve.app import make_app
+from crnn_jax.serve.queue import BatchQueue, QueueFull
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {name: crnn_jax.load(name) for name in ("captcha", "level1", "level2")}
+
+
+@pytest.fixture(scope="module")
+def client(models):
+    with TestClient(make_app(models)) as client:
+        yield client
+
+
+def png(picture):
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def send(client, *pictures, **query):
+    return client.post("/read", params=query, files=[("files", (f"{i}.png", data)) for i, data in enumerate(pictures)])
+
+
+def test_pictures_of_each_task_are_read_by_the_model_that_suits_them(client):
+    for name in ("captcha", "level1", "level2"):
+        source = tasks.by_name(name).source("generate", 5)
+        (answer,) = send(client, png(source[0].image)).json()
+        assert answer["model"] == name
+        assert answer["text"] == source[0].text
+        assert len(answer["characters"]) == len(answer["text"])
+        assert (answer["value"] is None) == (name == "captcha")
+
+
+def test_it_is_explained_on_request(client):
+    picture = tasks.by_name("level2").source("generate", 5)[0].image
+    (answer,) = send(client, png(picture), explained=True).json()
+    names = [shown["name"] for shown in answer["pictures"]]
+    assert names[-3:] == ["boxes", "seen", "columns"]
+    assert all(shown["image"].startswith("data:image/png;base64,") for shown in answer["pictures"])
+
+
+def test_a_sample_can_be_read(client):
+    sample = client.get("/sample/level1", params={"seed": 3})
+    assert sample.headers["content-type"] == "image/png"
+    assert send(client, sample.content).json()[0]["model"] == "level1"
+    assert client.get("/sample/level9").status_code == 404
+
+
+def test_it_tells_of_itself(client):
+    assert client.get("/health").json()["status"] == "ok"
+    assert "/read" in client.get("/openapi.json").json()["paths"]
+    assert "crnn_jax reads pictures" in client.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "message"),
+    [
+        (b"no picture", 422, "can't be read as a picture"),
+        (b"", 422, "can't be read as a picture"),
+        (png(np.zeros((480, 640, 3), np.uint8)), 422, "which model reads it?"),
+        (png(np.full((400, 800, 3), 255, np.uint8)), 422, "no line of text was found"),
+        (b"x" * (21 * 2**20), 413, "more than"),
+    ],
+)
+def test_what_can_not_be_read_is_named(client, data, status, message):
+    response = send(client, data)
+    assert response.status_code == status
+    assert message in response.json()["detail"]
+
+
+def test_a_large_picture_is_refused_before_it_is_decoded(client):
+    buffer = io.BytesIO()
+    Image.new("1", (7_000, 7_000)).save(buffer, "PNG")
+    response = send(client, buffer.getvalue())
+    assert response.status_code == 422
+    assert "7000x7000 pixels" in response.json()["detail"]
+
+
+def test_too_many_files(client):
+    assert send(client, *[b"x"] * 33).status_code == 413
+
+
+def test_a_queue_gathers_refuses_and_survives_errors():
+    sizes = []
+
+    def work(items):
+        sizes.append(len(items))
+        time.sleep(0.05)
+        if "bad" in items:
+            raise ValueError("bad")
+        return [item.upper() for item in items]
+
+    async def scenario():
+        queue = BatchQueue(work, batch_size=4, room=6)
+        running = asyncio.create_task(queue.run())
+        first = asyncio.create_task(queue("a"))
+        await asyncio.sleep(0.01)
+        rest = [asyncio.create_task(queue(c)) for c in "bcdefg"]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull):
+            await queue("h")
+        assert [await task for task in (first, *rest)] == list("ABCDEFG")
+        with pytest.raises(ValueError, match="bad"):
+            await queue("bad")
+        assert await queue("x") == "X"
+        running.cancel()
+        queue.close()
+
+    asyncio.run(scenario())
+    assert sizes == [1, 4, 2, 1, 1]
+
+
+@pytest.fixture(scope="module")
+def address(models):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(make_app(models), port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_page_in_a_browser(address, tmp_path):
+    """In Debian's Chromium, where it and selenium are installed."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    if not shutil.which("chromium") or not shutil.which("chromedriver"):
+        pytest.skip("no chromium")
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for argument in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--window-size=1100,1700",
+    ):
+        options.add_argument(argument)
+    browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        browser.get(address)
+        for name in ("captcha", "level1", "level2"):
+            path = tmp_path / f"{name}.png"
+            example = tasks.by_name(name).source("generate", 5)[0]
+            path.write_bytes(png(example.image))
+            browser.find_element(By.ID, "files").send_keys(str(path))
+            shown = WebDriverWait(browser, 30).until(lambda b: b.find_element(By.CSS_SELECTOR, "article .text"))
+            assert shown.text.split(" = ")[0] == example.text
+            assert len(browser.find_elements(By.CSS_SELECTOR, "article:first-child .box")) == len(example.text)
+            browser.save_screenshot(str(tmp_path / f"page-{name}.png"))
+            browser.refresh()
+        browser.find_element(By.CSS_SELECTOR, "[data-sample=level1]").click()
+        WebDriverWait(browser, 30).until(lambda b: b.find_element(By.CSS_SELECTOR, "article .text"))
+        (tmp_path / "broken.png").write_text("no picture")
+        browser.find_element(By.ID, "files").send_keys(str(tmp_path / "broken.png"))
+        wrong = WebDriverWait(browser, 30).until(lambda b: b.find_element(By.CSS_SELECTOR, "article .error"))
+        assert "can't be read as a picture" in wrong.text
+    finally:
+        browser.quit()
