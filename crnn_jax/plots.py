@@ -164,6 +164,28 @@ def scatter_matrix(rows: np.ndarray, names: Sequence[str], path: Path, *, most: 
     _save(figure, path)
 
 
+def sizes(lengths: Sequence[int], widths: Sequence[int], heights: Sequence[int], path: Path) -> None:
+    """Histograms of the lengths of texts and of the sizes of pictures.
+
+    Args:
+        lengths: characters of each text.
+        widths: pixels of each picture.
+        heights: likewise.
+        path: of the PNG.
+    """
+    figure = _figure(10, 3.2)
+    kinds = (("characters", lengths), ("width in pixels", widths), ("height in pixels", heights))
+    for place, (name, values) in enumerate(kinds, 1):
+        axes = figure.add_subplot(1, 3, place)
+        low, high = min(values), max(values)
+        axes.hist(values, bins=np.linspace(low - 0.5, high + 0.5, min(40, high - low + 1) + 1).tolist())
+        axes.set_xlabel(name)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    figure.axes[0].set_ylabel("pictures")
+    _save(figure, path)
+
+
 def _confusion_name(true: str, read: str) -> str:
     if not read:
         return f"{true} left out"

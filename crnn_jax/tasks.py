@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.data import drawn
+from crnn_jax.data import drawn, survey
 from crnn_jax.data.augment import AugmentedSource
 from crnn_jax.data.contrast import Equalize
 from crnn_jax.data.examples import Example, Preparation, Source
@@ -26,7 +26,6 @@ from crnn_jax.data.folder import (
     label_problems,
     labels_of_names,
     parse_labels,
-    picture_sizes,
     refuse,
 )
 from crnn_jax.data.recombine import RecombinedSource
@@ -290,7 +289,7 @@ def folder(
     path: str | Path,
     alphabet: Alphabet | str | None = None,
     *,
-    height: int = 48,
+    height: int | None = None,
     colour: bool = False,
     augment: float = 0.5,
     pattern: str | None = None,
@@ -305,7 +304,7 @@ def folder(
     Args:
         path: of the folder.
         alphabet: of the texts; None: the characters that they have.
-        height: that all pictures are brought to, in pixels.
+        height: that all pictures are brought to, in pixels; None: enough for the texts to have columns to spare.
         colour: whether it tells something.
         augment: how far the pictures for training are changed, see `crnn_jax.data.augment.AugmentedSource`; 0: not at all.
         pattern: a regular expression for the texts, which readings then obey.
@@ -324,9 +323,12 @@ def folder(
     known = Alphabet.of(texts) if alphabet is None else Alphabet(alphabet) if isinstance(alphabet, str) else alphabet
     if pattern is not None:
         grammar = Regular(pattern, known)
-    proportions = sorted(width / rows for width, rows in picture_sizes(row.path for row in labels.rows))
-    if not proportions:
+    sizes = survey.sizes_of(labels.rows)
+    if not sizes:
         raise UserError(f"{path}: no picture can be read")
+    height = height or survey.suiting_height(labels.rows, sizes)
+    logger.info("pictures are brought to a height of %d pixels", height)
+    proportions = sorted(width / rows for width, rows in sizes.values())
     # A few widths that as many pictures need each: a batch is as wide as its widest picture.
     needed = (proportions[round(share * (len(proportions) - 1))] * height for share in (0.25, 0.5, 0.75, 0.95, 1.0))
     widths = tuple(sorted({max(_NARROWEST, -(-math.ceil(width) // _WIDTH_STEP) * _WIDTH_STEP) for width in needed}))

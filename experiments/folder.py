@@ -28,7 +28,9 @@ from experiments import common
 from experiments.common import Recipe
 
 _ALPHABET = flags.DEFINE_string("alphabet", None, "characters of the texts; the default is those that the labels have")
-_HEIGHT = flags.DEFINE_integer("height", 48, "that pictures are brought to, in pixels", lower_bound=16)
+_HEIGHT = flags.DEFINE_integer(
+    "height", None, "that pictures are brought to, in pixels; the default suits the texts", lower_bound=16
+)
 _COLOUR = flags.DEFINE_bool("colour", False, "colours tell something")
 _AUGMENT = flags.DEFINE_float("augment", 0.5, "how far training changes pictures: 0 not at all, 1 strongly", lower_bound=0)
 _PATTERN = flags.DEFINE_string("pattern", None, "regular expression that all texts match")

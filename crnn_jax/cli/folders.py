@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +15,16 @@ from PIL import Image
 
 from crnn_jax import locate, tasks
 from crnn_jax.cli.arguments import Commands, positive, seed
-from crnn_jax.data.folder import LABEL_FILES, find_images, label_problems, parse_labels, picture_problems
+from crnn_jax.data import survey
+from crnn_jax.data.folder import (
+    LABEL_FILES,
+    Labels,
+    find_images,
+    label_problems,
+    labels_of_names,
+    parse_labels,
+    picture_problems,
+)
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import ExpressionError, Grammar
@@ -41,7 +50,11 @@ def add(commands: Commands) -> None:
     check.set_defaults(run=_check)
     check.add_argument("folder", type=Path)
     check.add_argument("--task", choices=sorted(tasks.TASKS), help="that the texts are for: its alphabet, length and grammar")
-    check.add_argument("--plots", type=Path, help="folder for a scatter matrix of where lines lie in level 2 pictures")
+    check.add_argument("--names", action="store_true", help="the names of the pictures are their texts")
+    check.add_argument("--height", type=positive, help="that a network will see the pictures at; the default suits the texts")
+    check.add_argument(
+        "--plots", type=Path, help="folder for histograms of sizes and lengths, and for level 2 of where lines lie"
+    )
 
     finder = commands.add_parser("locate", help="find and cut out the lines of level 2 pictures")
     finder.set_defaults(run=_locate)
@@ -87,14 +100,22 @@ def _value(grammar: Grammar | None, text: str) -> str | None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    labels = parse_labels(arguments.folder)
+    labels = labels_of_names(arguments.folder) if arguments.names else parse_labels(arguments.folder)
     requirements = tasks.by_name(arguments.task).requirements if arguments.task else None
     problems = list(label_problems(labels, requirements))
     with progress_bar(len(labels.rows), unit="image", description="check", leave=False) as bar:
         problems += picture_problems(labels, bar.update)
+    problems += survey.repeated_pictures(labels.rows)
+    sizes = survey.sizes_of(labels.rows)
+    if requirements is None:  # nothing else is known of the texts
+        problems += survey.rare_characters(labels.rows, labels.file)
+        height = arguments.height or survey.suiting_height(labels.rows, sizes)
+        problems += survey.narrow_pictures(labels.rows, sizes, height)
     for problem in problems:
         print(f"note: {problem}" if problem.harmless else f"error: {problem}")
     if arguments.plots:
+        _plot_sizes(labels, sizes, arguments.plots)
+    if arguments.plots and arguments.task == "level2":
         _plot_places([row.path for row in labels.rows], arguments.plots)
     errors = sum(not problem.harmless for problem in problems)
     characters = "".join(sorted(set().union(*(row.text for row in labels.rows))))
@@ -102,6 +123,18 @@ def _check(arguments: argparse.Namespace) -> int:
     print(f"{len(labels.rows)} labels, {len(characters)} characters ({characters}), the longest text has {longest}")
     print(f"{errors} errors, {len(problems) - errors} notes" if problems else "nothing is wrong")
     return 1 if errors else 0
+
+
+def _plot_sizes(labels: Labels, sizes: Mapping[Path, tuple[int, int]], folder: Path) -> None:
+    from crnn_jax import plots
+
+    if not sizes:
+        raise UserError(f"no picture can be read: nothing to plot in {folder}")
+    widths, heights = zip(*sizes.values(), strict=True)
+    try:
+        plots.sizes([len(row.text) for row in labels.rows], widths, heights, folder / "sizes.png")
+    except OSError as error:
+        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
 
 
 def _plot_places(paths: Sequence[Path], folder: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from crnn_jax import tasks
+from crnn_jax.cli import main
 from crnn_jax.data.folder import FolderSource, label_problems, parse_labels, picture_problems, read_labels, split_of
 from crnn_jax.errors import UserError
 
@@ -129,3 +130,17 @@ def test_training_refuses_or_skips_bad_labels(tmp_path, caplog):
 def test_a_folder_too_small_to_split(tmp_path):
     with pytest.raises(UserError, match="3 pictures are too few"):
         tasks.from_folder(tasks.level1(), make(tmp_path / "x", GOOD))
+
+
+def test_what_a_folder_of_one_s_own_should_be_asked(tmp_path, capsys):
+    texts = ["AAAA"] * 12 + ["AB", "A" * 9]
+    for i, text in enumerate(texts):
+        Image.fromarray(np.full((48, 96, 3), i, np.uint8)).save(tmp_path / f"{text}_{i}.png")
+    (tmp_path / "AC_99.png").write_bytes((tmp_path / "AB_12.png").read_bytes())
+    assert main(["check", str(tmp_path), "--names", "--height", "48", "--plots", str(tmp_path / "plots")]) == 1
+    out = capsys.readouterr().out
+    assert "fewer than 10 labels have these characters: 'B' (1), 'C' (1)" in out
+    assert "note" in next(line for line in out.splitlines() if "'AAAAAAAAA' needs 17 columns" in line)
+    assert "leaves 12: take a larger one" in out
+    assert "is the same picture as AB_12.png, but 'AC' is not 'AB'" in out
+    assert (tmp_path / "plots" / "sizes.png").stat().st_size > 2000
