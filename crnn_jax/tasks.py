@@ -212,8 +212,8 @@ def level1(
         equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
         emphasis: share of the training pictures in the faces that are misread most often, besides those that come by chance.
-        hard: share of the characters in training that are 1, 7, + or *, besides those that come by chance: they are misread
-            most often.
+        hard: share of the characters in training that are 1, 7, ``+`` or ``*``, besides those that come by chance: they are
+            misread most often.
 
     Raises:
         UserError: there is no such variant.

@@ -210,7 +210,8 @@ def divided(number: Number, divisor: int) -> Number:
     """Rounded towards zero: for arrays a single operation, which converters to other formats know."""
     if isinstance(number, int):
         return int(number / divisor)
-    return jax.lax.div(number, jnp.asarray(divisor, number.dtype))
+    array = jnp.asarray(number)
+    return jax.lax.div(array, jnp.asarray(divisor, array.dtype))
 
 
 def blank_out(x: jax.Array, widths: jax.Array | None) -> jax.Array:

@@ -26,7 +26,6 @@ def connect(coordinator: str, processes: int | None, number: int | None) -> None
     Raises:
         UserError: something is missing, or the others can't be reached.
     """
-    jax.config.update("jax_enable_preemption_service", False)  # a run handles signals itself
     try:
         jax.distributed.initialize(
             None if coordinator == AUTO else coordinator,
