@@ -1,9 +1,16 @@
 import logging
+import os
 import sys
 from pathlib import Path
 
 import jax
 import pytest
+from hypothesis import settings
+
+# The same examples each time, so that a test that passes goes on passing; HYPOTHESIS_PROFILE=search looks for others.
+settings.register_profile("default", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=20_000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # Four virtual devices, so that what pmap spreads is really spread; strict where silence would hide a mistake.
 jax.config.update("jax_num_cpu_devices", 4)

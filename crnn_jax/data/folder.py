@@ -261,13 +261,12 @@ def _parse_txt(path: Path, lines: list[str], problems: list[Problem]) -> Iterato
 def _parse_table(path: Path, lines: list[str], problems: list[Problem]) -> Iterator[Labelled]:
     # In TSV a quote is a character like any other.
     rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if path.suffix == ".tsv" else csv.DictReader(lines)
-    columns = rows.fieldnames or []
-    if lines and ("file" not in columns or "text" not in columns):
-        problems.append(
-            Problem(f"{path}, line 1", f"must name the columns file and text, not {', '.join(columns) or 'nothing'}")
-        )
-        return
     try:
+        columns = rows.fieldnames or []
+        if lines and ("file" not in columns or "text" not in columns):
+            what = f"must name the columns file and text, not {', '.join(columns) or 'nothing'}"
+            problems.append(Problem(f"{path}, line 1", what))
+            return
         for row in rows:
             place = f"{path}, line {rows.line_num}"
             if row["file"] and row["text"]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -104,7 +104,6 @@ def complaint(kind, function, *arguments):
 texts = st.text(st.sampled_from("0123456789+-*/()=;君不流圳锁 x\n٣²") | st.characters(), max_size=60)
 
 
-@settings(max_examples=500, deadline=None)
 @given(texts)
 def test_grammars_answer_any_text(text):
     for grammar in GRAMMARS:
@@ -116,7 +115,6 @@ def test_grammars_answer_any_text(text):
     assert "\n" not in complaint(ExpressionError, evaluate, text, {"x": 3})
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
 def test_labels_answer_any_bytes(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("labels", numbered=True)
@@ -126,7 +124,6 @@ def test_labels_answer_any_bytes(tmp_path_factory, data):
         (folder / name).unlink()
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_votes_answer_any_bytes(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("votes", numbered=True) / "a.tsv"
@@ -134,7 +131,6 @@ def test_votes_answer_any_bytes(tmp_path_factory, data):
     assert "\n" not in complaint(UserError, vote_files, [path, path])
 
 
-@settings(max_examples=300, deadline=None)
 @given(texts)
 def test_alphabets_answer_any_text(text):
     try:
