@@ -8,8 +8,9 @@
 ``ctc``: loss and gradient against `torch.nn.functional.ctc_loss`.
 ``locate``: finding the lines of level 2 canvases of all sizes, against the source document's OpenCV steps; on ordinary canvases
 and on faint ones. OpenCV is held to one thread.
+``readers``: exact match and speed of the networks that come with the package, against ddddocr and Tesseract, where installed.
 
-All but ``locate`` and ``draw`` need PyTorch: ``pip install 'crnn-jax[bench]'``.
+``train``, ``read`` and ``ctc`` need PyTorch: ``pip install 'crnn-jax[bench]'``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from crnn_jax.host import prepare_cpu
 from crnn_jax.training.log import log_to_stderr
 from experiments.benchmark.report import machine, print_table
 
-SUITES = ("train", "read", "draw", "ctc", "locate")
+SUITES = ("train", "read", "draw", "ctc", "locate", "readers")
 
 
 def main(argv: list[str]) -> None:
