@@ -1,7 +1,7 @@
 """Reading, against programs that people would pick instead, on the same pictures: exact match, and images a second.
 
-Each reads with what it comes with: none was trained on these very pictures, and ours was trained on nothing but such as these. What
-a peer can't tell apart counts for it: letters of either case are the same, and a cross is a ``*``.
+Each reads with what it comes with: none was trained on these very pictures, and ours was trained on nothing but such as
+these. What a peer can't tell apart counts for it: letters of either case are the same, and a cross is a ``*``.
 """
 
 from __future__ import annotations
