@@ -46,7 +46,7 @@ def export(model: Recognizer, to: Format, path: Path) -> None:
             weights.save(path, jax.tree.map(np.asarray, model.variables), model.description)
             return
         path.write_bytes(_stablehlo(model) if to == "stablehlo" else _onnx(model))
-        path.with_suffix(".json").write_text(_describe(model), encoding="utf-8")
+        path.with_name(path.stem + ".json").write_text(_describe(model), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror or error})") from None
 

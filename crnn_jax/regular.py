@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -48,9 +49,15 @@ class Regular(Grammar):
             raise UserError(f"the regular expression {pattern!r} can't be used: {error or type(error).__name__}") from None
         self._symbols = {character: automaton.alphabet[character] for character in alphabet.characters}
         self._map, self._finals = automaton.map, automaton.finals
-        self._rests: dict[_State, str | None] = {}
+        # Characters that the pattern doesn't tell apart: two of each kind are enough, one for where the other came last.
+        kinds: dict[int, list[str]] = defaultdict(list)
+        for character, symbol in self._symbols.items():
+            kinds[symbol].append(character)
+        self._some = [character for kind in kinds.values() for character in kind[:2]]
+        self._live = self._that_end()
+        self._rests: dict[_State, str] = {}
         self.start: _State = _State(automaton.initial, "")
-        if self._rest(self.start) is None:
+        if self.start.automaton not in self._live:
             raise UserError(f"the regular expression {pattern!r} matches no text of the characters {alphabet.characters!r}")
 
     def __reduce__(self) -> Any:
@@ -62,14 +69,13 @@ class Regular(Grammar):
         if character not in self._symbols:
             return None
         automaton = self._follow(state.automaton, character)
-        after = None if automaton is None else _State(automaton, character)
-        return after if after is not None and self._rest(after) is not None else None
+        return _State(automaton, character) if automaton in self._live else None
 
     def completion(self, state: _State) -> str:
         """See `Grammar`."""
-        rest = self._rest(state)
-        assert rest is not None  # `advance` leads nowhere else
-        return rest
+        if state not in self._rests:
+            self._rests[state] = self._search(state)
+        return self._rests[state]
 
     def sample(self, draws: Chooser) -> str:
         """See `Grammar`; each character that may follow is as likely."""
@@ -85,13 +91,22 @@ class Regular(Grammar):
     def _follow(self, automaton: int, character: str) -> int | None:
         return self._map.get(automaton, {}).get(self._symbols[character])
 
-    def _rest(self, state: _State) -> str | None:
-        """The completion in the fewest columns; None where there is none."""
-        if state not in self._rests:
-            self._rests[state] = self._search(state)
-        return self._rests[state]
+    def _that_end(self) -> frozenset[int]:
+        """The automaton's states from which a text of this alphabet can come to its end."""
+        symbols = set(self._symbols.values())
+        before: dict[int, set[int]] = defaultdict(set)
+        for state, follow in self._map.items():
+            for symbol, after in follow.items():
+                if symbol in symbols:
+                    before[after].add(state)
+        live, waiting = set(self._finals), list(self._finals)
+        while waiting:
+            for state in before[waiting.pop()] - live:
+                live.add(state)
+                waiting.append(state)
+        return frozenset(live)
 
-    def _search(self, state: _State) -> str | None:
+    def _search(self, state: _State) -> str:
         """Dijkstra, "A note on two problems in connexion with graphs", 1959, over columns."""
         order = count()
         queue = [(0, next(order), "", state)]
@@ -103,9 +118,9 @@ class Regular(Grammar):
             if here in seen:
                 continue
             seen.add(here)
-            for character in self.alphabet.characters:
+            for character in self._some:
                 automaton = self._follow(here.automaton, character)
-                if automaton is not None:
+                if automaton in self._live:
                     after = _State(automaton, character)
                     heapq.heappush(queue, (cost + 1 + (character == here.last), next(order), text + character, after))
-        return None
+        raise AssertionError("`advance` leads to no dead end")

@@ -330,7 +330,10 @@ def folder(
     logger.info("pictures are brought to a height of %d pixels", height)
     proportions = sorted(width / rows for width, rows in sizes.values())
     # A few widths that as many pictures need each: a batch is as wide as its widest picture.
-    needed = (proportions[round(share * (len(proportions) - 1))] * height for share in (0.25, 0.5, 0.75, 0.95, 1.0))
+    quartile, half, most, nearly_all = (
+        proportions[round(share * (len(proportions) - 1))] * height for share in (0.25, 0.5, 0.75, 0.95)
+    )
+    needed = (quartile, half, most, nearly_all, min(proportions[-1] * height, 2 * nearly_all))  # one odd picture is shrunk
     widths = tuple(sorted({max(_NARROWEST, -(-math.ceil(width) // _WIDTH_STEP) * _WIDTH_STEP) for width in needed}))
     task = Task(
         name="folder",

@@ -105,3 +105,18 @@ def test_a_folder_is_learned_read_and_taken_further(bars, tmp_path, caplog):
     assert "2 of 3 characters are known to it; fresh: nothing else" in caplog.text
     before, after = (crnn_jax.load(tmp_path / name).variables["params"]["classifier"]["kernel"] for name in ("run", "further"))
     np.testing.assert_allclose(np.asarray(before), np.asarray(after)[:, [0, 2, 3]], atol=1e-6)
+
+
+def test_one_odd_picture_does_not_set_the_width(bars, tmp_path):
+    for path in sorted(bars.iterdir())[:60]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    Image.new("RGB", (3000, 4)).save(tmp_path / "1_999.png")
+    assert tasks.folder(tmp_path, height=16).preparation.width < 500
+
+
+def test_pictures_that_a_camera_stored_lying(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for i in range(60):
+        Image.new("RGB", (20, 100), (i, 0, 0)).save(tmp_path / f"01_{i}.jpg", exif=exif)
+    assert tasks.folder(tmp_path, height=16).preparation.width == 96

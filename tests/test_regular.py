@@ -64,3 +64,11 @@ def test_a_checkpoint_s_name_says_all():
 def test_what_can_not_be_used(pattern, message):
     with pytest.raises(UserError, match=message):
         Regular(pattern, DIGITS)
+
+
+def test_large_alphabets():
+    """What a pattern doesn't tell apart is not tried one by one."""
+    grammar = Regular(".{6}", Alphabet("".join(map(chr, range(0x4E00, 0x4E00 + 3000)))))
+    state = grammar.advance(grammar.start, "一")
+    assert columns(grammar.completion(state), after="一") == 5
+    assert grammar.contains("一丁七一丁七")

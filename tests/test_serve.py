@@ -185,3 +185,14 @@ def test_the_page_in_a_browser(address, tmp_path):
         assert "can't be read as a picture" in wrong.text
     finally:
         browser.quit()
+
+
+def test_formats_that_run_programs_are_not_opened(client):
+    response = send(client, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+    assert response.status_code == 422
+    assert "cannot identify" in response.json()["detail"]
+
+
+def test_a_body_is_refused_by_its_length(client):
+    response = client.post("/read", content=b"x", headers={"content-length": str(10**9)})
+    assert response.status_code == 413

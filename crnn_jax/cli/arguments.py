@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from PIL import Image
-
+from crnn_jax.data.folder import picture_sizes
 from crnn_jax.drawing.level2 import HEIGHTS, WIDTHS
 from crnn_jax.errors import UserError
 from crnn_jax.host import keep_freed_memory
@@ -59,8 +58,8 @@ def load(name: str | None, paths: Sequence[Path] = ()) -> Recognizer:
 def _told_from_sizes(paths: Sequence[Path]) -> str:
     first: dict[str | None, tuple[Path, tuple[int, int]]] = {}
     for path in paths:
-        with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as image:
-            first.setdefault(suits(*image.size), (path, image.size))
+        for size in picture_sizes([path]):
+            first.setdefault(suits(*size), (path, size))
     if len(first) != 1 or None in first:
         sizes = "; ".join(f"{path} is {width}x{height}" for path, (width, height) in first.values()) or "none can be read"
         raise UserError(f"which model suits these pictures can't be told from their size ({sizes}): --model names one")

@@ -61,7 +61,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from crnn_jax import export
 
     model = load(arguments.model)
-    out: Path = arguments.out or Path(Path(arguments.model).name).with_suffix(_SUFFIXES[arguments.to])
+    out: Path = arguments.out or Path(Path(arguments.model).resolve().name + _SUFFIXES[arguments.to])
     export.export(model, arguments.to, out)
     print(f"{out}: {out.stat().st_size:,} bytes")
     network = jax.jit(load(str(out)).logits) if arguments.to == "weights" else export.load_exported(out)
@@ -77,8 +77,10 @@ def _serve(arguments: argparse.Namespace) -> int:
         raise UserError(f"{error.name} is not installed: pip install 'crnn-jax[serve]'") from None
     from crnn_jax import weights
 
-    names = arguments.models or weights.names()
-    app = make_app({Path(name).name: load(name) for name in names})
+    names = {Path(name).resolve().name: name for name in arguments.models or weights.names()}
+    if len(names) < len(arguments.models):
+        raise UserError(f"two models have the same name: {', '.join(arguments.models)}")
+    app = make_app({name: load(model) for name, model in names.items()})
     uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
     return 0
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import Example
-from crnn_jax.data.images import SUFFIXES, UnreadableImage, read_image
+from crnn_jax.data.images import SUFFIXES, UnreadableImage, open_image, read_image, size_of
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import ExpressionError, Grammar, evaluate
@@ -164,8 +164,8 @@ def picture_problems(labels: Labels, after_each: Callable[[], object] = lambda: 
 def picture_sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
     """Width and height of the pictures that can be opened, without decoding them."""
     for path in paths:
-        with suppress(OSError, ValueError, Image.DecompressionBombError), Image.open(path) as image:
-            yield image.size
+        with suppress(OSError, ValueError, Image.DecompressionBombError), open_image(path) as image:
+            yield size_of(image)
 
 
 def read_labels(folder: str | Path) -> list[Labelled]:

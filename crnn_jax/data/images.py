@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -17,6 +18,22 @@ class UnreadableImage(UserError):
     """A file that isn't a picture, or is broken."""
 
 
+# What untrusted files may be: Pillow would hand others, such as PostScript, to programs that run them.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)  # in EXIF
+
+
+def open_image(file: str | Path | BinaryIO) -> Image.Image:
+    """A picture of a format that is safe to decode, not yet decoded; Pillow's exceptions."""
+    return Image.open(file, formats=_FORMATS)
+
+
+def size_of(image: Image.Image) -> tuple[int, int]:
+    """Width and height of a picture as it is shown: a camera may have stored it lying."""
+    width, height = image.size
+    return (height, width) if image.getexif().get(_ORIENTATION) in _LYING else (width, height)
+
+
 def read_image(path: str | Path) -> np.ndarray:
     """Reads a picture file as (H, W, 3) uint8 RGB: grey is repeated, 16 bits are scaled to 8, transparency lies on white.
 
@@ -26,7 +43,7 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 return to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise UnreadableImage(f"{path}: there is no such file") from None

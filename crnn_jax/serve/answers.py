@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import io
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import ImageOps
 from pydantic import BaseModel
 
-from crnn_jax.data.images import UnreadableImage
+from crnn_jax.data.images import UnreadableImage, open_image, to_rgb
 from crnn_jax.errors import UserError
 from crnn_jax.locate import locate
 from crnn_jax.recognizer import Reading, Recognizer
@@ -88,14 +90,8 @@ def decode(data: bytes, largest: int) -> np.ndarray:
     Raises:
         UserError: it can't be read, or has more pixels than ``largest``.
     """
-    import io
-
-    from PIL import Image, ImageOps
-
-    from crnn_jax.data.images import to_rgb
-
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(io.BytesIO(data)) as image:
             if image.width * image.height > largest:
                 raise UserError(f"the picture has {image.width}x{image.height} pixels, {largest} are the most")
             return to_rgb(ImageOps.exif_transpose(image))

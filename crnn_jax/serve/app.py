@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from fastapi import FastAPI, File, HTTPException, Query, UploadFile
+from fastapi import FastAPI, File, HTTPException, Query, Request, UploadFile
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from PIL import Image
+from starlette.middleware.base import RequestResponseEndpoint
 
 from crnn_jax import __version__, tasks
 from crnn_jax.cli.arguments import suits
@@ -25,7 +26,8 @@ from crnn_jax.serve.queue import BatchQueue, QueueFull
 
 _PAGE = Path(__file__).with_name("page.html")
 _BYTES, _PIXELS = 20 * 2**20, 40_000_000  # of a picture, at most
-_FILES = 32  # of a request
+_FILES, _BODY = 32, 64 * 2**20  # files and bytes of a request, at most
+_AT_ONCE = 64  # pictures in memory
 
 
 class _Job(NamedTuple):
@@ -75,7 +77,16 @@ def make_app(models: Mapping[str, Recognizer], *, room: int = 256) -> FastAPI:
         for queue in queues.values():
             queue.close()
 
+    decoding = asyncio.Semaphore(_AT_ONCE)
     app = FastAPI(title="crnn_jax", version=__version__, description="Reads text in pictures.", lifespan=lifespan)
+
+    @app.middleware("http")
+    async def bound_body(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        """Refuses a body by its stated length, before any of it is kept."""
+        length = request.headers.get("content-length", "")
+        if request.method == "POST" and not (length.isdecimal() and int(length) <= _BODY):
+            return JSONResponse({"detail": f"a request must say its length, and have at most {_BODY} bytes"}, 413)
+        return await call_next(request)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     def page() -> str:
@@ -107,6 +118,10 @@ def make_app(models: Mapping[str, Recognizer], *, room: int = 256) -> FastAPI:
         return list(await asyncio.gather(*(one(file, model, explained) for file in files)))
 
     async def one(file: UploadFile, name: str | None, explained: bool) -> Answer:
+        async with decoding:
+            return await read_one(file, name, explained)
+
+    async def read_one(file: UploadFile, name: str | None, explained: bool) -> Answer:
         data = await file.read(_BYTES + 1)
         if len(data) > _BYTES:
             raise HTTPException(413, f"{file.filename}: has more than {_BYTES} bytes")

@@ -67,6 +67,7 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, *, writable: bool = True, keep_all: bool = False) -> None:
+        self._directory = directory.resolve()
         best = BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)
         policy = AnyPreservationPolicy([LatestN(2), _Validated() if keep_all else best])
         try:
@@ -162,16 +163,19 @@ class Checkpoints:
                 logger.warning("%s: going on from the one before", error)
             else:
                 if damage:  # or the same number could not be saved again
-                    self._forget_after(number)
+                    self._put_aside_after(number)
                 return number, *restored
         if damage:
             raise UserError(f"no checkpoint can be restored: {damage[0]}")
         return None
 
-    def _forget_after(self, number: int) -> None:
-        for newer in self._manager.all_steps():
-            if newer > number:
-                self._manager.delete(newer)
+    def _put_aside_after(self, number: int) -> None:
+        """Renames newer checkpoints to ``N.damaged``: perhaps they could only not be read just now."""
+        if jax.process_index() == 0:
+            for path in self._directory.iterdir():
+                if path.name.isdigit() and int(path.name) > number:
+                    path.rename(path.with_name(f"{path.name}.damaged"))
+        self._manager.reload()
 
     def restore(self, number: int, like: TrainState) -> tuple[TrainState, Progress]:
         """The state and progress of a checkpoint, as numpy arrays in the structure of another state.

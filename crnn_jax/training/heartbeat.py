@@ -22,6 +22,7 @@ from crnn_jax.training.log import write_whole
 
 _INTERVAL = 2.0  # seconds
 PATIENCE = 20.0  # seconds without a sign of life, after which a process counts as missing
+_BEATS = round(PATIENCE / _INTERVAL)
 
 
 @contextlib.contextmanager
@@ -61,19 +62,24 @@ def signs_of_life(directory: Path) -> dict[int, dict[str, Any]]:
 
 def _beat(directory: Path, number: int, count: int, ending: threading.Event, done: threading.Event) -> None:
     sign = {"host": socket.gethostname(), "pid": os.getpid()}
-    beats, since = 0, dict.fromkeys(range(count), time.monotonic())
+    # How long the others are silent is counted in beats of this process: a disk or a machine that stands still, for all, is no
+    # death of anybody.
+    beats, silent = 0, dict.fromkeys(range(count), 0)
     last: dict[int, dict[str, Any]] = {}
     ended = False
     while not ended:
         ended = ending.wait(_INTERVAL)
+        try:
+            write_whole(directory / f"{number}.json", json.dumps(sign | {"beats": beats + 1, "done": done.is_set()}))
+        except OSError:
+            continue
         beats += 1
-        with contextlib.suppress(OSError):  # a disk that is full for a while is no death
-            write_whole(directory / f"{number}.json", json.dumps(sign | {"beats": beats, "done": done.is_set()}))
-        now = time.monotonic()
-        for other, seen in signs_of_life(directory).items():
-            if seen != last.get(other) or seen["done"]:
-                last[other], since[other] = seen, now
-        missing = [other for other in range(count) if other != number and now - since[other] > PATIENCE]
+        seen = signs_of_life(directory)
+        for other in range(count):
+            alive = other in seen and (seen[other] != last.get(other) or seen[other]["done"])
+            silent[other] = 0 if alive else silent[other] + 1
+        last |= seen
+        missing = [other for other in range(count) if other != number and silent[other] > _BEATS]
         if missing and not ended:
             _give_up(missing, last)
 

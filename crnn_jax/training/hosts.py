@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -54,10 +56,19 @@ def is_main() -> bool:
     return number() == 0
 
 
-def wait_for_all(place: str) -> None:
-    """Goes on when all processes have come to the same place."""
-    if count() > 1:
-        multihost_utils.sync_global_devices(place)
+@contextmanager
+def all_or_none() -> Iterator[None]:
+    """What is done inside is done by all processes, or a UserError of one is raised in all: none waits for one that left."""
+    error: UserError | None = None
+    try:
+        yield
+    except UserError as raised:
+        error = raised
+    messages = [message for message in gather(str(error) if error else None) if message is not None]
+    if error is not None:
+        raise error
+    if messages:
+        raise UserError(messages[0])
 
 
 def gather(value: Any) -> list[Any]:

@@ -80,14 +80,15 @@ def train(
     devices = list(devices or _default_devices(config.batch_size))
     _check_fit(task, config, devices)
     directory = RunDirectory(Path(workdir))
-    directory.check(task, config, resume=resume)
-    hosts.wait_for_all("checked")  # or this process's files would be another's reason to refuse
+    # All check before one writes: its files would be another's reason to refuse.
+    with hosts.all_or_none():
+        directory.check(task, config, resume=resume)
     with ExitStack() as stack:
-        if hosts.is_main():
-            stack.enter_context(directory.claim(task, config))
-        else:
-            logger.setLevel(logging.WARNING)
-        hosts.wait_for_all("claimed")
+        with hosts.all_or_none():
+            if hosts.is_main():
+                stack.enter_context(directory.claim(task, config))
+            else:
+                logger.setLevel(logging.WARNING)
         if hosts.count() > 1:
             stack.enter_context(heartbeat(directory.hosts, hosts.number(), hosts.count()))
         run = _Run(task, config, directory, devices, stack)
@@ -177,12 +178,18 @@ class _Run:
 
         self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
         self._unreadable: set[str] = set()
+        self._profiling = False
+        stack.callback(self._stop_profile)
         self._pending: _Pending | None = None
         self._requests: set[str] = set()
         self._steps_here, self._blank_steps, self._skipped_in_a_row = 0, 0, 0
         self._saved = time.monotonic()
         if (restored := self._checkpoints.restore_newest(state)) is not None:
             number, state, progress = restored
+            if len(set(hosts.gather(number))) > 1:
+                raise UserError(
+                    f"the processes see different checkpoints in {directory.checkpoints}: do all see the same disk?"
+                )
             self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
             self._clock = Clock(progress.seconds, progress.images)
             self._unreadable = set(progress.unreadable)
@@ -216,6 +223,7 @@ class _Run:
                     self._restart()
                 self._train_epoch(bar)
                 self._end_epoch()
+        self._stop_profile()
 
     def _restart(self) -> None:
         """Goes on from the best weights, the optimiser's memory of gradients forgotten."""
@@ -264,9 +272,15 @@ class _Run:
         wanted = self._config.profile_steps
         if wanted and self._steps_here == _UNPROFILED_STEPS:
             jax.profiler.start_trace(self._directory.profile)
+            self._profiling = True
         elif wanted and self._steps_here == _UNPROFILED_STEPS + wanted:
+            self._stop_profile()
+
+    def _stop_profile(self) -> None:
+        if self._profiling:
+            self._profiling = False
             jax.profiler.stop_trace()
-            logger.info("%d steps recorded: tensorboard --logdir %s", wanted, self._directory.profile)
+            logger.info("steps recorded: tensorboard --logdir %s", self._directory.profile)
 
     def _heed_requests(self) -> None:
         """Saves or stops where a process asked for it: all of them learn of that from the same step, and do it together."""
@@ -289,7 +303,7 @@ class _Run:
         if self._status is not None:
             self._status.note(self._step, self._epoch.mean_loss, self._clock.rate)
         self._steps_here += 1
-        if self._steps_here == _ESTIMATE_STEPS:
+        if self._steps_here == _ESTIMATE_STEPS and self._clock.rate:
             left = (self._config.total_steps - self._step) * self._config.batch_size / self._clock.rate
             logger.info("%.0f images/s: about %s of training to go", self._clock.rate, duration(left))
 
@@ -373,7 +387,7 @@ class _Run:
         try:
             yield
         except UserError:
-            if self._stop.is_set():
+            if self._stop.is_set() and hosts.count() == 1:  # the others would wait for this one in another place
                 self._interrupt()
             raise
 

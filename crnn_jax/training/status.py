@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class StatusFile:
         self._written = now
         left = (self._total - step) * self._batch_size / images_per_second if images_per_second else None
         note = {"step": step, "steps": self._total, "loss": loss, "images_per_second": images_per_second, "seconds_left": left}
-        write_json(self._path, note | {"time": now})
+        with suppress(OSError):  # a run doesn't end for a note
+            write_json(self._path, note | {"time": now})
 
 
 def describe_run(path: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ these. What a peer can't tell apart counts for it: letters of either case are th
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import shutil
@@ -36,11 +37,15 @@ def rows(count: int | None, seed: int) -> Iterator[Row]:
         source = task.source("test", seed)
         examples = [source[i] for i in range(count or _PICTURES)]
         model.read([example.image for example in examples])  # compiles
-        ours, our_speed = _judge(lambda pictures, _, model=model: [r.text for r in model.read(pictures)], examples, "")
+        ours, our_speed = _judge(functools.partial(_read, model), examples, task.alphabet.characters)
         for peer, read in _peers():
             theirs, their_speed = _judge(read, examples, task.alphabet.characters)
             yield row("readers", f"{name}, exact match, {peer}", ours, theirs, "share")
             yield row("readers", f"{name}, {peer}", our_speed, their_speed, "images/s")
+
+
+def _read(model: crnn_jax.Recognizer, pictures: Sequence[np.ndarray], _: str) -> list[str]:
+    return [reading.text for reading in model.read(pictures)]
 
 
 def _judge(read: Read, examples: Sequence[Example], characters: str) -> tuple[float, float]:

@@ -343,4 +343,11 @@ def test_steps_are_recorded_on_request(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(loop, "_UNPROFILED_STEPS", 1)
     run(tmp_path, config=dataclasses.replace(TINY, profile_steps=2))
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
-    assert "2 steps recorded: tensorboard --logdir" in caplog.text
+    assert "steps recorded: tensorboard --logdir" in caplog.text
+    run(tmp_path / "again", config=dataclasses.replace(TINY, profile_steps=100))  # more than there are
+    assert list((tmp_path / "again" / "profile").rglob("*.xplane.pb"))
+
+
+def test_epochs_of_one_step(tmp_path):
+    run(tmp_path, config=dataclasses.replace(TINY, epochs=21, steps_per_epoch=1, rnn="none"))
+    assert len(metrics_of(tmp_path)) == 21
