@@ -75,6 +75,7 @@ class Checkpoints:
                 options = ocp.CheckpointManagerOptions(
                     create=writable,
                     read_only=not writable,
+                    cleanup_tmp_directories=writable,  # what a kill left of a save
                     preservation_policy=policy,
                     best_fn=_loss,
                     best_mode="min",

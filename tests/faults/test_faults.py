@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-import shutil
+import signal
 import time
 
 import jax
@@ -137,17 +137,19 @@ def test_a_step_is_the_same_whether_or_not_it_could_be_left_out(tmp_path):
 
 @pytest.mark.slow
 def test_killed_twenty_times_the_run_ends_as_an_unbroken_one(tmp_path):
-    """It saves after each step, so that saves are hit too."""
-    run_to_the_end(tmp_path / "unbroken")
-    chance, killed = random.Random(1), 0
-    while killed < 20:
-        process = start(tmp_path / "killed")
-        time.sleep(chance.uniform(2, 14))
-        if process.poll() is not None:  # it came to its end: once more from the start
-            shutil.rmtree(tmp_path / "killed")
-            continue
+    """It saves after each step, so that saves are hit too, and has more steps than it takes in that time."""
+    steps = "--steps=100"
+    run_to_the_end(tmp_path / "unbroken", steps)
+    chance, reached = random.Random(1), []
+    for _ in range(20):
+        process = start(tmp_path / "killed", steps)
+        time.sleep(chance.uniform(4, 9))
         process.kill()
-        process.communicate()
-        killed += 1
-    run_to_the_end(tmp_path / "killed")
+        _, err = process.communicate()
+        assert process.returncode == -signal.SIGKILL, err[-500:]
+        reached.append(newest_step(tmp_path / "killed") or 0)
+    assert reached == sorted(reached)
+    assert 0 < reached[-1] < 200
+    run_to_the_end(tmp_path / "killed", steps)
     assert_same_run(tmp_path / "unbroken", tmp_path / "killed")
+    assert all(path.name.isdigit() for path in (tmp_path / "killed" / "checkpoints").iterdir() if path.is_dir())

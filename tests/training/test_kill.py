@@ -14,19 +14,19 @@ from training.test_loop import assert_same_run
 PROGRAM = Path(__file__).parent.parent / "bars_run.py"
 
 
-def start(workdir):
+def start(workdir, *options):
     environment = {
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
-    command = [sys.executable, str(PROGRAM), str(workdir)]
+    command = [sys.executable, str(PROGRAM), str(workdir), *options]
     return subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
 
 
-def run_to_the_end(workdir):
-    process = start(workdir)
+def run_to_the_end(workdir, *options):
+    process = start(workdir, *options)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
 
