@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -68,6 +69,9 @@ class Checkpoints:
 
     def __init__(self, directory: Path, *, writable: bool = True, keep_all: bool = False) -> None:
         self._directory = directory.resolve()
+        if writable and jax.process_index() == 0:
+            for unfinished in self._directory.glob("*.orbax-checkpoint-tmp*"):  # what a kill left of a save
+                shutil.rmtree(unfinished, ignore_errors=True)
         best = BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)
         policy = AnyPreservationPolicy([LatestN(2), _Validated() if keep_all else best])
         try:
@@ -75,7 +79,6 @@ class Checkpoints:
                 options = ocp.CheckpointManagerOptions(
                     create=writable,
                     read_only=not writable,
-                    cleanup_tmp_directories=writable,  # what a kill left of a save
                     preservation_policy=policy,
                     best_fn=_loss,
                     best_mode="min",

@@ -153,3 +153,9 @@ def test_killed_twenty_times_the_run_ends_as_an_unbroken_one(tmp_path):
     run_to_the_end(tmp_path / "killed", steps)
     assert_same_run(tmp_path / "unbroken", tmp_path / "killed")
     assert all(path.name.isdigit() for path in (tmp_path / "killed" / "checkpoints").iterdir() if path.is_dir())
+
+
+def test_what_a_kill_left_of_a_save_is_cleared_away(begun):
+    (begun / "checkpoints" / "12.orbax-checkpoint-tmp").mkdir()
+    run(begun, config=LONGER)
+    assert all(path.name.isdigit() for path in (begun / "checkpoints").iterdir() if path.is_dir())
