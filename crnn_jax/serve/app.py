@@ -118,6 +118,8 @@ def make_app(models: Mapping[str, Recognizer], *, room: int = 256) -> FastAPI:
         return list(await asyncio.gather(*(one(file, model, explained) for file in files)))
 
     async def one(file: UploadFile, name: str | None, explained: bool) -> Answer:
+        if decoding.locked():  # those that wait here would be held in memory without a bound
+            raise HTTPException(503, "too many pictures at once: try again", {"Retry-After": "1"})
         async with decoding:
             return await read_one(file, name, explained)
 
