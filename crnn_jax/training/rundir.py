@@ -7,10 +7,11 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from crnn_jax.data.examples import Preparation
 from crnn_jax.errors import UserError
 from crnn_jax.tasks import Task
 from crnn_jax.training.config import Config
@@ -130,7 +131,7 @@ class RunDirectory:
             there = json.loads(self.config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{self.config}: can't be read ({error})") from None
-        old, new = _flatten(there), _flatten(json.loads(json.dumps(wanted)))  # tuples are lists in JSON
+        old, new = _DEFAULTS | _flatten(there), _flatten(wanted)
         changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
         fixed = [key for key in changed if key.removeprefix("config.") not in _CHANGEABLE]
         if fixed:
@@ -155,8 +156,20 @@ def describe(task: Task) -> dict[str, Any]:
     }
 
 
+def _defaults(kind: type[Any]) -> dict[str, Any]:
+    return {option.name: option.default for option in fields(kind) if option.default is not MISSING}
+
+
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": _listed(value)}
     return flat
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value  # as in JSON
+
+
+# A run that was started before there was an option had its default.
+_DEFAULTS = _flatten({"preparation": _defaults(Preparation), "config": _defaults(Config)})

@@ -334,6 +334,15 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
         run(tmp_path, bars_task(data={"folder": "a", "digest": "2"}))
 
 
+def test_a_run_from_before_an_option_was_there_goes_on(tmp_path):
+    run(tmp_path, config=dataclasses.replace(TINY, epochs=1))
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["preparation"]["enlarge"], config["preparation"]["widths"], config["config"]["init_from"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    run(tmp_path)
+    assert len(metrics_of(tmp_path)) == TINY.epochs
+
+
 def test_a_split_without_a_readable_picture_ends_the_run(tmp_path):
     with pytest.raises(UserError, match=r"no picture to judge by: 0.png"):
         run(tmp_path, bars_task(Broken))
