@@ -149,7 +149,7 @@ class _Run:
             dtype=jnp.dtype(config.dtype),
             axis_name=steps.AXIS if synchronised else None,
         )
-        tx = make_optimizer(config)
+        tx = make_optimizer(config, steps.AXIS, len(devices))
         draw = make_draw(task) if config.drawing == "device" else None
         self._train_step = steps.make_train_step(
             model, tx, devices, average_statistics=not synchronised, draw=draw, skip_nan=config.on_nan == "skip"

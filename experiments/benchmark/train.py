@@ -91,7 +91,7 @@ class _Ours:
         self.devices = jax.local_devices()
         dtype = jax.numpy.dtype(config.dtype)
         model = CRNN.of(config.architecture, case.task.alphabet, case.task.preparation, dtype=dtype, axis_name=steps.AXIS)
-        tx = make_optimizer(config)
+        tx = make_optimizer(config, steps.AXIS, len(self.devices))
         self._step = steps.make_train_step(model, tx, self.devices)
         state = create_state(model, tx, jax.random.key(0), case.task.preparation.height, case.width)
         self._state = steps.replicate(state, self.devices)
