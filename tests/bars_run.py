@@ -1,10 +1,11 @@
-"""A run of the small task as a program of its own, saving after each step: ``python bars_run.py WORKDIR [OPTIONS]``."""
+"""A run of a small task as a program of its own, saving after each step: ``python bars_run.py WORKDIR [OPTIONS]``."""
 
 import argparse
 import sys
 
 from sources import bars_task
 
+from crnn_jax import tasks
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.training.config import Config
 
@@ -28,11 +29,13 @@ def main(options):
         workers=options.workers,
         validation_examples=10,
         eval_examples=10,
+        drawing=options.drawing,
     )
+    task = bars_task() if options.drawing == "host" else tasks.level1()
     try:
         if options.processes > 1:
             hosts.connect(options.coordinator, options.processes, options.process)
-        loop.train(bars_task(), config, options.workdir)
+        loop.train(task, config, options.workdir)
     except Interrupted:
         return 130
     except UserError as error:
@@ -51,5 +54,6 @@ if __name__ == "__main__":
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--drawing", default="host")
     parser.add_argument("--save_seconds", type=float, default=0)
     sys.exit(main(parser.parse_args()))

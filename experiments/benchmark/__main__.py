@@ -8,7 +8,8 @@
 ``ctc``: loss and gradient against `torch.nn.functional.ctc_loss`.
 ``locate``: finding the lines of level 2 canvases of all sizes, against the source document's OpenCV steps; on ordinary canvases
 and on faint ones. OpenCV is held to one thread.
-``readers``: exact match and speed of the networks that come with the package, against ddddocr and Tesseract, where installed.
+``readers``: exact match and speed of the networks that come with the package, against ddddocr, RapidOCR and Tesseract, where
+installed.
 
 ``train``, ``read`` and ``ctc`` need PyTorch: ``pip install 'crnn-jax[bench]'``.
 """

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -69,10 +70,22 @@ def _peers() -> Iterator[tuple[str, Read]]:
     else:
         engine = ddddocr.DdddOcr(show_ad=False)
         yield "ddddocr", lambda pictures, _: [engine.classification(_png(picture)) for picture in pictures]
+    try:
+        from rapidocr_onnxruntime import RapidOCR
+    except ImportError:
+        logger.info("RapidOCR is not installed: pip install rapidocr-onnxruntime")
+    else:
+        yield "RapidOCR", functools.partial(_rapidocr, RapidOCR())
     if shutil.which("tesseract"):
         yield "tesseract", _tesseract
     else:
         logger.info("tesseract is not installed: apt-get install tesseract-ocr")
+
+
+def _rapidocr(engine: Any, pictures: Sequence[np.ndarray], _: str) -> list[str]:
+    """Each picture as a line of text: nothing needs to be found first."""
+    results = (engine(picture[..., ::-1], use_det=False, use_cls=False)[0] for picture in pictures)
+    return ["".join(text for text, _ in result or []) for result in results]
 
 
 def _tesseract(pictures: Sequence[np.ndarray], characters: str) -> list[str]:

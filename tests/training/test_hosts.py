@@ -95,6 +95,14 @@ def test_any_number_of_devices_in_one_process(alone, tmp_path):
     assert_same(alone, tmp_path)
 
 
+@pytest.mark.slow
+def test_devices_of_two_processes_draw_what_those_of_one_do(tmp_path):
+    options = {"drawing": "device", "epochs": 1, "steps": 5}
+    run(tmp_path / "alone", **options)
+    run(tmp_path / "together", processes=2, devices=2, **options)
+    assert_same(tmp_path / "alone", tmp_path / "together")
+
+
 def wait_for_a_step(process):
     """Until a process has begun to train."""
     for line in process.stderr:
@@ -103,10 +111,12 @@ def wait_for_a_step(process):
             return
 
 
-def test_a_signal_to_one_stops_all_and_one_alone_goes_on(alone, tmp_path):
+@pytest.mark.parametrize("signalled", [[1], pytest.param([0, 1], marks=pytest.mark.slow)])
+def test_a_signal_to_one_or_all_stops_all_and_one_alone_goes_on(alone, tmp_path, signalled):
     processes = start(tmp_path, processes=2, devices=2, steps=10, save_seconds=0.5)
     wait_for_a_step(processes[0])
-    processes[1].send_signal(signal.SIGTERM)
+    for number in signalled:
+        processes[number].send_signal(signal.SIGTERM)
     written, statuses = end(processes, 120)
     assert statuses == [130, 130], "\n".join(written)
     assert newest_step(tmp_path) <= 20
