@@ -52,8 +52,8 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
 
 
 def _penalised(params: Any) -> Any:
-    """Everything but recurrent layers."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: not path[0].key.startswith("Bidirectional"), params)
+    """Everything but recurrent layers, the attention head among them."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: not path[0].key.startswith(("Bidirectional", "Attention")), params)
 
 
 def _matrices(params: Any) -> Any:
@@ -64,7 +64,7 @@ def _matrices(params: Any) -> Any:
             return MuonDimensionNumbers((0, 1, 2), 3)
         if kernel.ndim == 3:
             return MuonDimensionNumbers(1, 2)
-        hidden = kernel.ndim == 2 and path[-1].key == "kernel" and path[0].key != "classifier"
+        hidden = kernel.ndim == 2 and path[-1].key.endswith("kernel") and path[0].key != "classifier"
         return MuonDimensionNumbers(0, 1) if hidden else None
 
     return jax.tree_util.tree_map_with_path(matrix, params)

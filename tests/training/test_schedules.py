@@ -29,14 +29,16 @@ def test_alternate_falls_to_a_tenth_and_a_hundredth_in_turn_twice():
 
 
 def test_l2_pulls_on_everything_but_recurrent_layers():
-    config = Config(l2=0.01, lr_schedule="constant", learning_rate=1.0, clip_norm=None, hidden=16)
+    config = Config(
+        l2=0.01, lr_schedule="constant", learning_rate=1.0, clip_norm=None, hidden=16, head="attention", positions=2
+    )
     tx = make_optimizer(config)
     params = create_state(CRNN(config.architecture, 11), tx, jax.random.key(0), 16, 64).params
     params = jax.tree.map(lambda p: p + 0.5, params)
     updates, _ = tx.update(jax.tree.map(np.zeros_like, params), tx.init(params), params)
     for name, layer in updates.items():
         pulled = [bool(np.any(update)) for update in jax.tree.leaves(layer)]
-        assert not any(pulled) if name.startswith("Bidirectional") else all(pulled), name
+        assert not any(pulled) if name.startswith(("Bidirectional", "Attention")) else all(pulled), name
 
 
 def test_onecycle_rises_for_a_fifth_and_falls():
@@ -75,9 +77,17 @@ def test_bad_configurations_name_the_field(fields):
 
 
 def test_muon_makes_orthogonal_steps_of_the_hidden_kernels_only():
-    config = Config(optimizer="muon", learning_rate=0.1, lr_schedule="constant", clip_norm=None, hidden=16)
+    config = Config(
+        optimizer="muon",
+        learning_rate=0.1,
+        lr_schedule="constant",
+        clip_norm=None,
+        hidden=16,
+        head="attention",
+        positions=2,
+    )
     tx = make_optimizer(config)
-    params = create_state(CRNN(config.architecture, 11), tx, jax.random.key(0), 16, 64).params
+    params = create_state(CRNN(config.architecture, 21), tx, jax.random.key(0), 16, 64).params
     gradients = jax.tree.map(lambda p: jax.random.normal(jax.random.key(p.size), p.shape), params)
     updates, _ = tx.update(gradients, tx.init(params), params)
 
@@ -86,7 +96,8 @@ def test_muon_makes_orthogonal_steps_of_the_hidden_kernels_only():
         return values.max() / values.min()
 
     recurrent = updates["BidirectionalGRU_0"]["recurrent_kernel"]
-    hidden = [updates["columns"]["kernel"], *recurrent, updates["Light_0"]["Conv_0"]["kernel"].reshape(-1, 48)]
+    head = [updates["Attention_0"]["query_kernel"], *updates["Attention_0"]["recurrent_kernel"]]
+    hidden = [updates["columns"]["kernel"], *recurrent, *head, updates["Light_0"]["Conv_0"]["kernel"].reshape(-1, 48)]
     assert all(spread(matrix) < 2.5 for matrix in hidden)  # five Newton-Schulz steps give values of 0.7 to 1.2
     assert spread(gradients["classifier"]["kernel"]) > 2.5
     # Adam's first step is the sign of the gradient, times a constant.
