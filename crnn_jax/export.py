@@ -38,7 +38,7 @@ def export(model: Recognizer, to: Format, path: Path) -> None:
         path: of the file.
 
     Raises:
-        UserError: it can't be written, or ``jax2onnx`` isn't installed.
+        UserError: it can't be written, or ``jax2onnx`` isn't installed or can't convert it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +88,8 @@ def _onnx(model: Recognizer) -> bytes:
         import jax2onnx
     except ImportError:
         raise UserError("jax2onnx is not installed: pip install 'crnn-jax[export]'") from None
+    if model.preparation.lines > 1:
+        raise UserError("a network that reads each line alone can't be exported to onnx: --to=stablehlo can")
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it names each value whose shape it can't tell
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks for float64 in passing

@@ -43,7 +43,7 @@ def curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
     epochs = [row["epoch"] for row in rows]
     loss.plot(epochs, [row["loss"] for row in rows], "o-", ms=3, label="training")
     loss.plot(epochs, [row["val_loss"] for row in rows], "o-", ms=3, label="validation")
-    loss.set(title="CTC loss", xlabel="epoch", yscale="log")
+    loss.set(title="loss", xlabel="epoch", yscale="log")
     loss.legend()
     match.plot(epochs, [100 * row["exact_match"] for row in rows], "o-", ms=3, color=_RIGHT)
     match.set(title="exact match on validation pictures, %", xlabel="epoch", ylim=(0, 101))

@@ -37,7 +37,8 @@ class Character:
         character: itself.
         confidence: its largest probability in the columns that it was read from.
         x0: first pixel of these columns, in the picture that the network saw; lines that it reads alone are counted as if they
-            stood in a row.
+            stood in a row. With the attention head the columns are the one that it attended to most, and those beside it
+            that it attended to at least half as much.
         x1: the pixel after the last.
     """
 
@@ -148,28 +149,36 @@ class Recognizer:
             yield from self._read_batch(batch, room, decoder)
 
     def probabilities(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
-        """The probabilities of a picture's columns, (T, K + 1), and the first and last pixel of each column."""
+        """The probabilities of a picture's columns, (T, K + 1), and the first and last pixel of each, from left to right.
+
+        With the attention head, which may look back, a column begins where the one before it ends.
+        """
         prepared = self.prepare(image)
-        logits, lengths = self._logits(self.preparation.stack([prepared]), np.array([prepared.shape[1]]))
+        logits, lengths, seen = self._logits(self.preparation.stack([prepared]), np.array([prepared.shape[1]]))
         probabilities = np.asarray(jax.nn.softmax(logits[0]))[: int(lengths[0])]
-        return probabilities, self._places(prepared)[: len(probabilities)]
+        places = self._places(prepared, seen[0])[: len(probabilities)]
+        edges = np.maximum.accumulate([*(start for start, _ in places[:1]), *(end for _, end in places)])
+        return probabilities, list(pairwise(edges.tolist()))
 
     def _read_batch(self, images: Sequence[np.ndarray], room: int, decoder: Decoder) -> Iterator[Reading]:
         widths = np.array([image.shape[1] for image in images] + [self.preparation.width] * (room - len(images)))
-        logits, lengths = self._logits(self.preparation.stack(images, room), widths)
+        logits, lengths, seen = self._logits(self.preparation.stack(images, room), widths)
         read = jax.tree.map(lambda x: np.asarray(x)[: len(images)], (logits, lengths, ctc.greedy(logits, lengths)))
-        yield from map(self._reading, decoder(*read), images)
+        yield from map(self._reading, decoder(*read), images, seen)
 
-    def _reading(self, read: Decoded, image: np.ndarray) -> Reading:
-        places = self._places(image)
+    def _reading(self, read: Decoded, image: np.ndarray, seen: np.ndarray | None) -> Reading:
+        places = self._places(image, seen)
         characters = tuple(
             Character(c, round(span.confidence, 6), places[span.start][0], places[span.end - 1][1])
             for c, span in zip(read.text, read.spans, strict=True)
         )
         return Reading(read.text, round(read.confidence, 6), read.value, read.valid, characters)
 
-    def _places(self, image: np.ndarray) -> list[tuple[float, float]]:
-        """The first pixel of each column, and the one after its last; lines that are read alone as if they stood in a row."""
+    def _places(self, image: np.ndarray, seen: np.ndarray | None) -> list[tuple[float, float]]:
+        """The first pixel of each column, and the one after its last; lines that are read alone as if they stood in a row.
+
+        ``seen`` is what the attention head attended to, (lines, L, T).
+        """
         place = geometry(self.architecture)
         places: list[tuple[float, float]] = []
         left = 0.0
@@ -181,7 +190,7 @@ class Recognizer:
                 places.append((left, left))  # the separator
             columns = np.arange(output_columns(self.architecture, width) + 1) + self.architecture.drop_columns
             edges = (left + np.minimum(place.offset + place.stride * columns, width)).tolist()
-            places += pairwise(edges)
+            places += pairwise(edges if seen is None else _attended(edges, seen[number]))
             left += width
         return places
 
@@ -199,11 +208,37 @@ class Recognizer:
 
     @cached_property
     def _logits(self) -> Any:
-        def run(variables: dict[str, Any], images: jax.Array, widths: jax.Array) -> tuple[jax.Array, jax.Array]:
-            return self._model.apply(variables, images, widths)  # type: ignore[return-value]
+        """Like `logits`, and what the attention head attended to, (lines, L, T) of each picture; None without one."""
+
+        def run(
+            variables: dict[str, Any], images: jax.Array, widths: jax.Array
+        ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+            (logits, lengths), kept = self._model.apply(variables, images, widths, mutable=["intermediates"])
+            seen = [x.reshape(len(images), self.preparation.lines, *x.shape[1:]) for x in jax.tree.leaves(kept)]
+            return logits, lengths, seen[0] if seen else None
 
         compiled = jax.jit(run)
-        return lambda images, widths: compiled(self.variables, images, widths)
+
+        def run_here(images: np.ndarray, widths: np.ndarray) -> tuple[jax.Array, jax.Array, Sequence[np.ndarray | None]]:
+            logits, lengths, seen = compiled(self.variables, images, widths)
+            return logits, lengths, [None] * len(images) if seen is None else list(np.asarray(seen))
+
+        return run_here
+
+
+def _attended(edges: Sequence[float], seen: np.ndarray) -> list[float]:
+    """Where each position begins and ends, 2 L pixels; the blanks, from an end to the next beginning, may have a width below 0.
+
+    Args:
+        edges: of the columns, T + 1 pixels.
+        seen: (L, T or more) float, how much each position attended to each column; 0 past the last.
+    """
+    pixels: list[float] = []
+    for shares in seen if len(edges) > 1 else ():
+        most = shares.argmax()
+        low = np.flatnonzero(shares < shares[most] / 2)
+        pixels += [edges[low[low < most].max(initial=-1) + 1], edges[low[low > most].min(initial=len(shares))]]
+    return pixels
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -241,7 +276,7 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
         grammar = grammars.by_name(description["grammar"], alphabet)
     config = description["config"]
     return Recognizer(
-        Architecture(**{field.name: config[field.name] for field in fields(Architecture)}),
+        Architecture(**{field.name: config[field.name] for field in fields(Architecture) if field.name in config}),
         alphabet,
         Preparation(**description["preparation"]),
         variables,

@@ -13,7 +13,7 @@ from absl import app, flags
 import crnn_jax
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu
-from crnn_jax.models.config import BACKBONES, RECURRENCES
+from crnn_jax.models.config import BACKBONES, HEADS, RECURRENCES
 from crnn_jax.tasks import BAD_EXAMPLES, BadExamples, Task, from_folder
 from crnn_jax.training.config import BATCH_NORMS, DRAWINGS, DTYPES, ON_NAN, OPTIMIZERS, SCHEDULES, Config
 from crnn_jax.training.log import log_to_stderr, logger
@@ -51,6 +51,7 @@ _PROCESS = flags.DEFINE_integer("process", None, "number of this one, from 0", l
 _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "backbone": flags.DEFINE_enum("backbone", None, BACKBONES, "convolutions"),
     "rnn": flags.DEFINE_enum("rnn", None, RECURRENCES, "recurrent layers"),
+    "head": flags.DEFINE_enum("head", None, HEADS, "what makes characters of the columns"),
     "epochs": flags.DEFINE_integer("epochs", None, "validations of a run", lower_bound=1),
     "steps_per_epoch": flags.DEFINE_integer("steps_per_epoch", None, "batches of an epoch", lower_bound=1),
     "batch_size": flags.DEFINE_integer("batch_size", None, "pictures of a batch, over all devices", lower_bound=1),

@@ -10,9 +10,11 @@ from crnn_jax.errors import UserError
 
 Backbone = Literal["vgg222", "vgg346", "light", "resnet", "densenet"]
 Recurrence = Literal["gru", "lstm", "none"]
+Head = Literal["ctc", "attention"]
 Initialization = Literal["he_uniform", "he_normal", "lecun_normal", "glorot_uniform"]
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
 RECURRENCES: tuple[Recurrence, ...] = get_args(Recurrence)
+HEADS: tuple[Head, ...] = get_args(Head)
 INITIALIZATIONS: tuple[Initialization, ...] = get_args(Initialization)
 
 
@@ -31,6 +33,10 @@ class Architecture:
         momentum: of BatchNorm's running statistics.
         epsilon: BatchNorm's.
         drop_columns: columns at the left that are read by the recurrent layers but give no output.
+        head: what makes characters of the columns: ``ctc``: each column gives one or none; ``attention``: a decoder looks for
+            them one after another (`crnn_jax.models.attention`).
+        positions: how often the attention head looks; 0: as often as the longest text of the task has characters, which
+            training fills in.
 
     Raises:
         UserError: a value is out of range.
@@ -46,16 +52,19 @@ class Architecture:
     momentum: float = 0.9
     epsilon: float = 1e-3
     drop_columns: int = 0
+    head: Head = "ctc"
+    positions: int = 0
 
     def __post_init__(self) -> None:
         initializations = dict.fromkeys(("initialization", "rnn_initialization"), INITIALIZATIONS)
-        check_choices(self, {"backbone": BACKBONES, "rnn": RECURRENCES, **initializations})
+        check_choices(self, {"backbone": BACKBONES, "rnn": RECURRENCES, "head": HEADS, **initializations})
         if self.hidden < 1:
             raise UserError(f"hidden must be at least 1, not {self.hidden}")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout must be at least 0 and below 1, not {self.dropout}")
-        if self.drop_columns < 0:
-            raise UserError(f"drop_columns must be at least 0, not {self.drop_columns}")
+        for name in ("drop_columns", "positions"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} must be at least 0, not {getattr(self, name)}")
 
 
 def check_choices(config: Any, choices: Mapping[str, Sequence[str]]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import STEP, Preparation
 from crnn_jax.grammar import SEPARATOR
+from crnn_jax.models.attention import IMPOSSIBLE, Attention, positions_in_a_row
 from crnn_jax.models.backbones import VGG, DenseNet, Geometry, Light, Normalization, Padding, ResNet
 from crnn_jax.models.config import Architecture
 from crnn_jax.models.recurrent import Bidirectional, BidirectionalGRU, BidirectionalLSTM
@@ -21,14 +22,14 @@ _OTHERS: dict[str, type[Light | ResNet | DenseNet]] = {"light": Light, "resnet":
 _RECURRENT: dict[str, type[Bidirectional]] = {"gru": BidirectionalGRU, "lstm": BidirectionalLSTM}
 
 
-_IMPOSSIBLE = -30.0  # a logit beside 0
-
 Columns = tuple[jax.Array, jax.Array]  # logits (B, T, K + 1) and lengths (B,)
 
 
 class CRNN(nn.Module):
     """Reads a picture from left to right (after Shi, Bai and Yao, "An end-to-end trainable neural network for image-based
     sequence recognition", 2015, with GRUs).
+
+    With the attention head, its output is columns too: a position, a certain blank, a position, and so on.
 
     Attributes:
         architecture: its structure.
@@ -108,8 +109,13 @@ class CRNN(nn.Module):
             layer = _RECURRENT[a.rnn]
             x = layer(a.hidden, merge="sum", initialization=a.rnn_initialization)(x, lengths)
             x = layer(a.hidden, merge="concat", initialization=a.rnn_initialization)(x, lengths)
+        if a.head == "attention":
+            lengths = jnp.maximum(lengths - a.drop_columns, 0)
+            x = Attention(a.positions, a.hidden, a.rnn_initialization)(x[:, a.drop_columns :], lengths)
         x = dropout(x, a.dropout, second_keys)
         logits = nn.Dense(self.classes, dtype=self.dtype, name="classifier")(x).astype(jnp.float32)
+        if a.head == "attention":
+            return positions_in_a_row(logits, lengths > 0)
         return logits[:, a.drop_columns :], jnp.maximum(lengths - a.drop_columns, 0)
 
     def _backbone(self, normalization: dict[str, Any]) -> nn.Module:
@@ -151,7 +157,7 @@ def in_a_row(logits: jax.Array, lengths: jax.Array, separator: int) -> Columns:
     starts = ends - lengths - (lengths > 0)
     column = jnp.arange(columns)[None, None]
     places = jnp.where(column < lengths[..., None], starts[..., None] + column, room)
-    row = jnp.full((batch, room, classes), _IMPOSSIBLE).at[:, :, separator].set(0.0)
+    row = jnp.full((batch, room, classes), IMPOSSIBLE).at[:, :, separator].set(0.0)
     rows = jnp.arange(batch)[:, None, None]
     return row.at[rows, places].set(logits, mode="drop"), jnp.maximum(ends[:, -1] - 1, 0)
 
@@ -164,7 +170,7 @@ def geometry(architecture: Architecture) -> Geometry:
 
 
 def output_columns(architecture: Architecture, width: int) -> int:
-    """Columns that give an output for a picture of some width in pixels."""
+    """Columns that give an output, or are attended to, for a picture of some width in pixels."""
     return max(0, geometry(architecture).columns(width) - architecture.drop_columns)
 
 

@@ -63,8 +63,8 @@ class Bidirectional(nn.Module):
         """
         batch, time, depth = columns.shape
         dtype, width = columns.dtype, self.GATES * self.features
-        inputs = _per_gate(getattr(nn.initializers, self.initialization)(), self.GATES)
-        recurrent = _per_gate(nn.initializers.orthogonal(), self.GATES)
+        inputs = per_gate(getattr(nn.initializers, self.initialization)(), self.GATES)
+        recurrent = per_gate(nn.initializers.orthogonal(), self.GATES)
         input_kernel = self.param("input_kernel", inputs, (2, depth, width)).astype(dtype)
         input_bias = self.param("input_bias", nn.initializers.zeros, (2, width)).astype(dtype)
         recurrent_kernel = self.param("recurrent_kernel", recurrent, (2, self.features, width)).astype(dtype)
@@ -93,16 +93,7 @@ class Bidirectional(nn.Module):
 
 
 class BidirectionalGRU(Bidirectional):
-    """A gated recurrent unit in both directions.
-
-    One step is that of `flax.linen.GRUCell` (Cho et al., "Learning phrase representations using RNN encoder-decoder",
-    2014, with the reset gate applied after the product, as in cuDNN)::
-
-        r = sigmoid(W_ir x + b_ir + W_hr h)
-        z = sigmoid(W_iz x + b_iz + W_hz h)
-        n = tanh(W_in x + b_in + r * (W_hn h + b_hn))
-        h' = (1 - z) * n + z * h
-    """
+    """A gated recurrent unit in both directions; see `gru_step`."""
 
     GATES = 3
     RECURRENT_BIASES = 1
@@ -113,11 +104,7 @@ class BidirectionalGRU(Bidirectional):
 
     def step(self, state: State, x: jax.Array, from_state: jax.Array, bias: jax.Array) -> State:
         """See `Bidirectional`."""
-        size = self.features
-        gates = jax.nn.sigmoid(x[:, : 2 * size] + from_state[:, : 2 * size])
-        reset, update = jnp.split(gates, 2, axis=-1)
-        new = jnp.tanh(x[:, 2 * size :] + reset * (from_state[:, 2 * size :] + bias))
-        return ((1 - update) * new + update * state[0],)
+        return (gru_step(state[0], x, from_state, bias),)
 
 
 class BidirectionalLSTM(Bidirectional):
@@ -145,7 +132,31 @@ class BidirectionalLSTM(Bidirectional):
         return jax.nn.sigmoid(out) * jnp.tanh(cell), cell
 
 
-def _per_gate(initializer: nn.initializers.Initializer, gates: int) -> nn.initializers.Initializer:
+def gru_step(state: jax.Array, x: jax.Array, from_state: jax.Array, bias: jax.Array) -> jax.Array:
+    """One step of a gated recurrent unit, that of `flax.linen.GRUCell`.
+
+    After Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014, with the reset gate applied after the
+    product, as in cuDNN::
+
+        r = sigmoid(W_ir x + b_ir + W_hr h)
+        z = sigmoid(W_iz x + b_iz + W_hz h)
+        n = tanh(W_in x + b_in + r * (W_hn h + b_hn))
+        h' = (1 - z) * n + z * h
+
+    Args:
+        state: h, (B, H).
+        x: (B, 3 H), the projected input with its bias, of r, z and n.
+        from_state: (B, 3 H), the product of h with the recurrent kernel, likewise.
+        bias: b_hn, (1, H).
+    """
+    size = state.shape[-1]
+    gates = jax.nn.sigmoid(x[:, : 2 * size] + from_state[:, : 2 * size])
+    reset, update = jnp.split(gates, 2, axis=-1)
+    new = jnp.tanh(x[:, 2 * size :] + reset * (from_state[:, 2 * size :] + bias))
+    return (1 - update) * new + update * state
+
+
+def per_gate(initializer: nn.initializers.Initializer, gates: int) -> nn.initializers.Initializer:
     """Initialises each direction and each gate on its own, as separate layers would be."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:

@@ -32,7 +32,7 @@ class Evaluation:
 
     Attributes:
         score: counts of all processes.
-        loss: mean of the CTC losses.
+        loss: mean of the losses.
         right: some pictures that this process read right.
         wrong: some that it didn't.
         unreadable: what is wrong with pictures that it could not read.

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -77,6 +77,8 @@ def train(
         Interrupted: Ctrl-C or SIGTERM.
     """
     prepare_cpu()
+    if config.head == "attention" and not config.positions:
+        config = replace(config, positions=task.max_length)  # into the checkpoint: reading knows no task
     devices = list(devices or _default_devices(config.batch_size))
     _check_fit(task, config, devices)
     directory = RunDirectory(Path(workdir))
@@ -111,10 +113,13 @@ def _check_fit(task: Task, config: Config, devices: Sequence[jax.Device]) -> Non
         raise UserError(f"each of the {hosts.count()} processes must have as many devices as the others, not {dict(of_hosts)}")
     if config.drawing == "device":
         make_draw(task)  # or says why not
+    if config.head == "attention" and config.positions < task.max_length:
+        raise UserError(f"{task.max_length} characters need as many positions, not {config.positions}")
     columns, width = output_columns(config.architecture, task.preparation.width), task.preparation.width
-    if columns < task.max_length:
+    needed = task.max_length if config.head == "ctc" else 1  # all positions attend to the same
+    if columns < needed:
         raise UserError(
-            f"{task.max_length} characters need as many columns, and {config.backbone} gives {columns} for a"
+            f"too few columns: texts of {task.max_length} characters need {needed}, and {config.backbone} gives {columns} for a"
             f" width of {width} pixels: use wider pictures or another backbone"
         )
 

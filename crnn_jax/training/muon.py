@@ -45,8 +45,7 @@ def muon(
 
 def _kinds(params: Any) -> Any:
     def kind(path: tuple[Any, ...], leaf: jax.Array) -> str:
-        kernel = path[-1].key in ("kernel", "input_kernel", "recurrent_kernel")
-        return "matrix" if kernel and path[0].key != "classifier" else "other"
+        return "matrix" if path[-1].key.endswith("kernel") and path[0].key != "classifier" else "other"
 
     return jax.tree_util.tree_map_with_path(kind, params)
 

@@ -49,5 +49,5 @@ def make_optimizer(config: Config, axis_name: str | None = None, devices: int = 
 
 
 def _penalised(params: Any) -> Any:
-    """Everything but recurrent layers."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: not path[0].key.startswith("Bidirectional"), params)
+    """Everything but recurrent layers, the attention head among them."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: not path[0].key.startswith(("Bidirectional", "Attention")), params)

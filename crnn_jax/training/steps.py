@@ -13,6 +13,7 @@ import optax
 from crnn_jax import ctc
 from crnn_jax.data.examples import Batch
 from crnn_jax.device_drawing.drawn import Draw
+from crnn_jax.models import attention
 from crnn_jax.models.crnn import CRNN, Columns
 from crnn_jax.training.state import TrainState
 
@@ -82,7 +83,7 @@ def make_train_step(
                 dropout_keys=keys,
                 mutable=["batch_stats"],
             )
-            losses, feasible = ctc.loss(logits, lengths, batch["labels"], batch["label_lengths"])
+            losses, feasible = _losses(model, logits, lengths, batch)
             sums = {
                 "loss": jnp.sum(losses * batch["weights"]),
                 "examples": jnp.sum(batch["weights"] * feasible),
@@ -112,6 +113,15 @@ def make_train_step(
     return jax.pmap(step, AXIS, in_axes=(0, 0, None), donate_argnums=(0,), devices=devices)
 
 
+def _losses(model: CRNN, logits: jax.Array, lengths: jax.Array, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """The loss of each example, (B,) float32, and which labels fit, (B,) bool."""
+    labels, label_lengths = batch["labels"], batch["label_lengths"]
+    if model.architecture.head == "ctc":
+        return ctc.loss(logits, lengths, labels, label_lengths)
+    separator = model.separator if model.lines > 1 else model.classes - 1
+    return attention.loss(logits, lengths, labels, label_lengths, model.architecture.positions, separator)
+
+
 def _draw_batch(draw: Draw, key: jax.Array, numbers: jax.Array) -> dict[str, jax.Array]:
     """The arrays of `crnn_jax.data.examples.Batch` for some numbers of examples, (B,) int32."""
     drawn = jax.vmap(draw)(jax.vmap(jax.random.fold_in, (None, 0))(key, numbers))
@@ -130,7 +140,7 @@ def make_eval_step(model: CRNN, devices: Sequence[jax.Device]) -> EvalStep:
     def step(state: TrainState, batch: dict[str, jax.Array]) -> Read:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         logits, lengths = cast(Columns, model.apply(variables, batch["images"], batch["widths"]))
-        losses, _ = ctc.loss(logits, lengths, batch["labels"], batch["label_lengths"])
+        losses, _ = _losses(model, logits, lengths, batch)
         return Read(logits, lengths, ctc.greedy(logits, lengths), losses)
 
     return jax.pmap(step, AXIS, devices=devices)

@@ -12,13 +12,15 @@ from crnn_jax.training.muon import muon, orthogonalize, shared_out
 from crnn_jax.training.schedules import make_optimizer
 from crnn_jax.training.state import create_state
 
-CONFIG = Config(optimizer="muon", learning_rate=0.1, lr_schedule="constant", clip_norm=None, hidden=16)
+CONFIG = Config(
+    optimizer="muon", learning_rate=0.1, lr_schedule="constant", clip_norm=None, hidden=16, head="attention", positions=2
+)
 AXIS = "devices"
 
 
 @pytest.fixture(scope="module")
 def params():
-    return create_state(CRNN(CONFIG.architecture, 11), optax.identity(), jax.random.key(0), 16, 64).params
+    return create_state(CRNN(CONFIG.architecture, 21), optax.identity(), jax.random.key(0), 16, 64).params
 
 
 def random_like(tree, seed=0):
@@ -35,7 +37,8 @@ def test_steps_of_hidden_kernels_are_orthogonal_and_others_adam_s(params):
     gradients = random_like(params)
     updates, _ = tx.update(gradients, tx.init(params), params)
     recurrent = updates["BidirectionalGRU_0"]["recurrent_kernel"]
-    hidden = [updates["columns"]["kernel"], *recurrent, updates["Light_0"]["Conv_0"]["kernel"].reshape(-1, 48)]
+    head = [updates["Attention_0"]["query_kernel"], *updates["Attention_0"]["recurrent_kernel"]]
+    hidden = [updates["columns"]["kernel"], *recurrent, *head, updates["Light_0"]["Conv_0"]["kernel"].reshape(-1, 48)]
     assert all(spread(matrix) < 2.5 for matrix in hidden)  # five Newton-Schulz steps give values of 0.7 to 1.2
     assert spread(gradients["classifier"]["kernel"]) > 2.5
     # Adam's first step is the sign of the gradient, times a constant.

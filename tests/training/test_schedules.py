@@ -29,14 +29,16 @@ def test_alternate_falls_to_a_tenth_and_a_hundredth_in_turn_twice():
 
 
 def test_l2_pulls_on_everything_but_recurrent_layers():
-    config = Config(l2=0.01, lr_schedule="constant", learning_rate=1.0, clip_norm=None, hidden=16)
+    config = Config(
+        l2=0.01, lr_schedule="constant", learning_rate=1.0, clip_norm=None, hidden=16, head="attention", positions=2
+    )
     tx = make_optimizer(config)
     params = create_state(CRNN(config.architecture, 11), tx, jax.random.key(0), 16, 64).params
     params = jax.tree.map(lambda p: p + 0.5, params)
     updates, _ = tx.update(jax.tree.map(np.zeros_like, params), tx.init(params), params)
     for name, layer in updates.items():
         pulled = [bool(np.any(update)) for update in jax.tree.leaves(layer)]
-        assert not any(pulled) if name.startswith("Bidirectional") else all(pulled), name
+        assert not any(pulled) if name.startswith(("Bidirectional", "Attention")) else all(pulled), name
 
 
 def test_onecycle_rises_for_a_fifth_and_falls():

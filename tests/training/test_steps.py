@@ -64,6 +64,15 @@ def test_same_global_batch_gives_the_same_parameters_on_any_number_of_devices(al
         assert np.all(np.asarray(leaf) == np.asarray(leaf)[:1])
 
 
+def test_the_attention_head_is_trained_alike_on_any_number_of_devices():
+    architecture = Architecture(backbone="light", rnn="none", hidden=16, dropout=0.3, head="attention", positions=3)
+    (_, alone), (_, together) = (run(count, count=2, architecture=architecture) for count in (1, 2))
+    for a, b in zip(alone, together, strict=True):
+        assert a["examples"] == b["examples"] == BATCH
+        for name in ("loss", "gradient_norm"):
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-3)
+
+
 def test_towers_normalise_on_their_own(alone):
     state, _ = run(2, batch_norm="tower")
     first, tower = (jax.tree.leaves(steps.unreplicate(s).params)[0] for s in (alone[0], state))
