@@ -126,7 +126,8 @@ def loss(
     batch, columns, classes = logits.shape
     number = jnp.broadcast_to(jnp.arange(labels.shape[1])[None], labels.shape)
     inside = number < label_lengths[:, None]
-    ending = (labels == separator) & inside
+    apart = lengths[:, None] > 2 * positions - 1  # else all lines are in one, where a separator is a character like others
+    ending = (labels == separator) & inside & apart
     line = jnp.cumsum(ending, axis=1) - ending
     first = jax.lax.cummax(jnp.pad(jnp.where(ending, number + 1, 0)[:, :-1], ((0, 0), (1, 0))), axis=1)
     places = 2 * positions * line + jnp.where(ending, 2 * positions - 1, 2 * (number - first))

@@ -15,6 +15,7 @@ import crnn_jax
 from crnn_jax import Alphabet, Architecture, Config, Recognizer, UserError, ctc, weights
 from crnn_jax.cli import main
 from crnn_jax.data.examples import Preparation
+from crnn_jax.export import export
 from crnn_jax.models import attention
 from crnn_jax.models.attention import Attention, positions_in_a_row
 from crnn_jax.models.crnn import CRNN
@@ -117,7 +118,7 @@ def test_loss_is_the_cross_entropy_of_each_position():
     assert losses[2:].tolist() == [0, 0]
 
 
-def test_loss_of_lines_that_are_read_apart():
+def test_loss_of_lines_that_are_read_apart(tmp_path):
     alphabet, images = Alphabet("ab;"), np.zeros((2, 48, 64, 3), np.uint8)
     images[:, :16], images[:1, 16:32], images[1, 16:32, :40] = noise(2, 16, 64, 3), 1, 1
     preparation = Preparation(48, 64, widths=(64,), lines=3)
@@ -131,10 +132,17 @@ def test_loss_of_lines_that_are_read_apart():
     expected = optax.softmax_cross_entropy_with_integer_labels(logits[0, :11], targets).sum()
     np.testing.assert_allclose(losses, [expected, 0], rtol=1e-5)
     assert feasible.tolist() == [True, False]
+    # Where the lines were not told from one another, the only one has the separator among its characters.
+    joined, feasible = attention.loss(logits[:1], jnp.array([5]), jnp.array([[0, 2, 1]]), jnp.array([3]), 3, model.separator)
+    expected = optax.softmax_cross_entropy_with_integer_labels(logits[0, :5], jnp.array([0, 3, 2, 3, 1])).sum()
+    np.testing.assert_allclose(joined, [expected], rtol=1e-5)
+    assert feasible.tolist() == [True]
     recognizer = Recognizer(SMALL, alphabet, preparation, variables)
     (reading,) = recognizer.read_prepared([images[1]])
     separator = next(character for character in reading.characters if character.character == ";")
     assert separator.confidence > 0.99
+    with pytest.raises(UserError, match="reads each line alone can't be exported to onnx"):
+        export(recognizer, "onnx", tmp_path / "lines.onnx")
 
 
 def test_bfloat16_and_dropout():
