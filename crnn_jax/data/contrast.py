@@ -26,7 +26,7 @@ def equalize(image: np.ndarray, which: Equalize) -> np.ndarray:
             strokes lose the shades of their edges. ``faint``: only where nearly all that there is is near the background, and
             then of the distance from it, whichever channel differs. ``stretch_grey``: that distance in proportion, so that the
             strokes of all pictures are about equally dark; for pictures whose colours tell nothing. ``stretch``: likewise the
-            distance of each channel. What is black stays black, and doesn't count: it fills a strip.
+            distance of each channel. What is black doesn't count: it fills a strip.
 
     Returns:
         (H, W, 3) uint8.

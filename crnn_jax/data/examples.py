@@ -86,12 +86,15 @@ class Preparation:
         """
         if self.locate:
             image = find_strip(image)
-        image = equalize(image, self.equalize)  # before the levels are mixed
-        if not self.widths:
-            return _resized(image, self.height, self.width)
-        if self.lines == 1:
-            return self._fitted(image, self.height)
-        lines = [self._fitted(line, self.height // self.lines) for line in split(image)[: self.lines]]
+        # Levels are spread before a change of size mixes them, and after the black between lines has told where these end.
+        if self.lines > 1:
+            return self._page([equalize(line, self.equalize) for line in split(image)[: self.lines]])
+        image = equalize(image, self.equalize)
+        return self._fitted(image, self.height) if self.widths else _resized(image, self.height, self.width)
+
+    def _page(self, lines: Sequence[np.ndarray]) -> np.ndarray:
+        """Lines one below the other."""
+        lines = [self._fitted(line, self.height // self.lines) for line in lines]
         page = np.zeros((self.lines, self.height // self.lines, max(line.shape[1] for line in lines), 3), np.uint8)
         for place, line in zip(page, lines, strict=False):
             place[:, : line.shape[1]] = line

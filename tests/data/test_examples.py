@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from sources import Squares, maker
 
-from crnn_jax import UserError
+from crnn_jax import UserError, tasks
 from crnn_jax.data.examples import PADDING, Preparation
 from crnn_jax.data.images import UnreadableImage
+from crnn_jax.grammar import SEPARATOR
+from crnn_jax.locate import split
 
 
 def test_batch_holds_the_examples_and_leaves_empty_places_empty():
@@ -126,3 +128,13 @@ def test_an_unreadable_picture_is_told_and_its_place_does_not_count():
     assert batch["weights"].tolist() == [1, 0, 1]
     assert batch["label_lengths"].tolist() == [1, 0, 1]
     assert batch["images"][:, 0, 0, 0].tolist() == [7, 7, 9]  # BatchNorm sees a picture there
+
+
+def test_each_line_of_a_strip_is_found_whatever_its_colours():
+    source = tasks.level2().source("train", 0)
+    for i in range(60):
+        example = source[i]
+        lines = len(split(example.image))
+        page = tasks.LEVEL2_LINES(example.image).reshape(3, 81, -1)
+        assert [bool(line.any()) for line in page] == [True] * lines + [False] * (3 - lines)
+        assert lines == example.text.count(SEPARATOR) + 1
