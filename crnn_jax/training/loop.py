@@ -431,7 +431,7 @@ class _Run:
             save_plots(self._task, self._config, self._directory, evaluation, steps.unreplicate(weights))
         low, high = report.interval
         logger.info(
-            "exact match %.2f%% (%.2f to %.2f), as the document counts %.2f%%, CER %.3f%%; see %s",
+            "exact match %.2f%% (%.2f to %.2f), cut to length %.2f%%, CER %.3f%%; see %s",
             *(100 * x for x in (report.exact_match, low, high, report.exact_match_document, report.cer)),
             self._directory.path,
         )
