@@ -1,11 +1,13 @@
 """Several processes that train together, over gloo on one machine."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -43,13 +45,20 @@ def start(workdir, processes=1, devices=1, **options):
 
 
 def end(processes, seconds=300):
-    """What they wrote to stderr, and their exit statuses."""
-    try:
-        written = [process.communicate(timeout=seconds)[1] for process in processes]
-    finally:
+    """What they wrote to stderr, and their exit statuses; -9 for one that takes longer than it may."""
+    deadline = time.monotonic() + seconds
+    with ThreadPoolExecutor(len(processes)) as readers:  # a full pipe would hold a process up
+        written = [readers.submit(process.stderr.read) for process in processes]
+        for process in processes:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0, deadline - time.monotonic()))
         for process in processes:
             process.kill()
-    return written, [process.returncode for process in processes]
+            process.wait()
+        texts = [text.result() for text in written]
+    for process in processes:
+        process.stderr.close()
+    return texts, [process.returncode for process in processes]
 
 
 def run(workdir, **options):
@@ -78,8 +87,13 @@ def together(tmp_path_factory):
 def assert_same(first, second):
     for a, b in zip(parameters(first), parameters(second), strict=True):
         np.testing.assert_allclose(a, b, rtol=5e-3, atol=2e-5)
+    assert_same_course(first, second)
+
+
+def assert_same_course(first, second):
     for a, b in zip(metrics_of(first), metrics_of(second), strict=True):
         assert a["examples"] == b["examples"] == 10  # which no number of devices here divides
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
         assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-3)
         assert a["exact_match"] == b["exact_match"]
 
@@ -100,7 +114,8 @@ def test_devices_of_two_processes_draw_what_those_of_one_do(tmp_path):
     options = {"drawing": "device", "epochs": 1, "steps": 5}
     run(tmp_path / "alone", **options)
     run(tmp_path / "together", processes=2, devices=2, **options)
-    assert_same(tmp_path / "alone", tmp_path / "together")
+    # Not the parameters: Adam's first steps are as long as the rate, also where a gradient is next to nothing.
+    assert_same_course(tmp_path / "alone", tmp_path / "together")
 
 
 def wait_for_a_step(process):

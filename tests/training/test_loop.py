@@ -58,7 +58,7 @@ def state_of(workdir):
 
 def newest_step(workdir):
     newest = Checkpoints(workdir / "checkpoints", writable=False).newest
-    return Checkpoints.step(newest)
+    return None if newest is None else Checkpoints.step(newest)
 
 
 def metrics_of(workdir):
