@@ -17,8 +17,9 @@ FEW = "--recipe=quick --epochs=1 --steps_per_epoch=1 --batch_size=4 --validation
 SMALLER = {
     '"numbers", 4000': '"numbers", 80',
     '"numbers-judge", 1000': '"numbers-judge", 16',
-    "numbers-judge/600.png": "numbers-judge/6.png",
-    "--recipe=quick --epochs=12": FEW,
+    "numbers-judge/519.png": "numbers-judge/5.png",
+    "numbers-judge/988.png": "numbers-judge/9.png",
+    "--recipe=quick": FEW,
 }
 # What is compiled is compiled in a hurry, and once for all blocks, as in `conftest.py`.
 HASTE = {
@@ -65,6 +66,6 @@ def test_the_page_s_figures(tmp_path):
     written = "".join(run(blocks(), tmp_path))
     _, stated_low, _ = EXACT.search(PAGE).groups()
     measured, _, _ = EXACT.search(written).groups()
-    assert float(measured) > float(stated_low) - 3  # another machine rounds otherwise, which ends in another network
+    assert float(measured) > float(stated_low) - 5  # where sums are rounded otherwise, another network comes of it
     first, *_ = (text for language, text in BLOCK.findall(PAGE) if language == "text")
     assert first in written  # what `check` says of the folder hangs on nothing else
