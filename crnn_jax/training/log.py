@@ -31,6 +31,7 @@ def log_to_stderr() -> None:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logging.getLogger("absl").setLevel(logging.WARNING)  # orbax tells every file that it writes,
+    logging.getLogger("jax").setLevel(logging.WARNING)  # jax tells which kinds of devices there are not,
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # and leaves failures that it reports in futures too
 
 
