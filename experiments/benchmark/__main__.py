@@ -9,6 +9,7 @@
 ``locate``: finding the lines of level 2 canvases of all sizes, against the source document's OpenCV steps; on ordinary canvases
 and on faint ones. OpenCV is held to one thread.
 ``readers``: exact match and speed of the networks that come with the package, against ddddocr and Tesseract, where installed.
+``serve``: ``crnn-jax serve`` with many requests at once, against the same server asked one after another.
 
 ``train``, ``read`` and ``ctc`` need PyTorch: ``pip install 'crnn-jax[bench]'``.
 """
@@ -28,7 +29,7 @@ from crnn_jax.host import prepare_cpu
 from crnn_jax.training.log import log_to_stderr
 from experiments.benchmark.report import machine, print_table
 
-SUITES = ("train", "read", "draw", "ctc", "locate", "readers")
+SUITES = ("train", "read", "draw", "ctc", "locate", "readers", "serve")
 
 
 def main(argv: list[str]) -> None:

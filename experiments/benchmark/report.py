@@ -35,9 +35,9 @@ class Row:
 
 
 def row(suite: str, name: str, ours: float, peer: float, unit: str, better: Better = "more") -> Row:
-    """A row with its ratio."""
+    """A row with its ratio, 1 where both are the same."""
     over, under = (ours, peer) if better == "more" else (peer, ours)
-    return Row(suite, name, ours, peer, over / max(under, 1e-12), unit)
+    return Row(suite, name, ours, peer, 1.0 if over == under else over / max(under, 1e-12), unit)
 
 
 def in_turns(ours: Callable[[], object], peer: Callable[[], object], rounds: int, warm_up: int = 2) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from experiments.benchmark import draw, locate
+from experiments.benchmark import draw, locate, serve
 from experiments.benchmark.report import Row, in_turns, row
 
 
@@ -16,6 +16,7 @@ def run(*arguments):
 def test_ratios_above_one_favour_ours():
     assert row("draw", "x", 6.0, 2.0, "images/s") == Row("draw", "x", 6.0, 2.0, 3.0, "images/s")
     assert row("ctc", "x", 2.0, 6.0, "ms", "less").ratio == 3
+    assert row("serve", "x", 0, 0, "answers", "less").ratio == 1
 
 
 def test_both_work_in_turns_and_warm_up_rounds_do_not_count(monkeypatch):
@@ -43,6 +44,23 @@ def test_drawing_is_compared_with_the_package(monkeypatch):
     (only,) = draw.rows(1, seed=0)
     assert only.ours > 0
     assert only.peer > 0
+
+
+def test_the_server_is_compared_with_itself_asked_one_after_another(monkeypatch):
+    monkeypatch.setattr(serve, "_CLIENTS", (3,))
+    rows = {row.name.partition(": ")[2]: row for row in serve.rows(12, seed=0)}
+    assert rows[""].unit == "requests/s"
+    assert rows[""].ours > 0
+    assert rows["an answer, 50th percentile"].ours <= rows["an answer, 99th percentile"].ours
+    assert rows["lost or another text"].ours == rows["lost or another text"].peer == 0
+
+
+@pytest.mark.slow
+def test_the_memory_of_the_server_stays_flat():
+    """Over 8,000 requests after those that warm it up, one after another and up to more at once than there are places."""
+    rows = list(serve.rows(1000, seed=0))
+    assert all(r.ours == r.peer == 0 for r in rows if "lost" in r.name)
+    assert all(r.ours < r.peer + 10 for r in rows if r.unit == "MB"), [r.ours for r in rows if r.unit == "MB"]
 
 
 @pytest.mark.parametrize("backbone", ["vgg222", "vgg346", "light"])
