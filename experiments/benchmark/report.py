@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,8 +70,11 @@ def machine() -> str:
     return f"{name}, {len(os.sched_getaffinity(0))} cores, {platform.system()}, Python {platform.python_version()}"
 
 
-def print_table(rows: Sequence[Row]) -> None:
-    """Prints one line a row."""
-    print(f"{'':52} {'ours':>11} {'peer':>11} {'ratio':>7}  unit")
+def print_table(rows: Iterable[Row]) -> list[Row]:
+    """Prints one line a row, each as soon as it is there."""
+    print(f"{'':52} {'ours':>11} {'peer':>11} {'ratio':>7}  unit", flush=True)
+    printed = []
     for r in rows:
-        print(f"{r.name:52} {r.ours:11.2f} {r.peer:11.2f} {r.ratio:7.2f}  {r.unit}")
+        print(f"{r.name:52} {r.ours:11.2f} {r.peer:11.2f} {r.ratio:7.2f}  {r.unit}", flush=True)
+        printed.append(r)
+    return printed
