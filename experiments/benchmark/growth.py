@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import jax
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from crnn_jax import tasks
 from crnn_jax.alphabet import Alphabet
@@ -36,19 +37,20 @@ _FIRST_CHINESE = 0x4E00
 
 
 class _Curve(NamedTuple):
-    """What grows, where it is measured, and what a first point's images/s are multiplied with to get the dashed line."""
+    """Where a curve is measured, of what, and a straight line to compare with: what it says, and the power of x that it is."""
 
     points: tuple[int, ...]
-    expected: Callable[[float], float]
-    called: str
+    of: str
+    line: str
+    power: int
 
 
 BATCH, WIDTH, ALPHABET, DEVICES = "batch size", "width in pixels", "characters of the alphabet", "virtual CPU devices"
 _CURVES = {
-    BATCH: _Curve((1, 2, 4, 8, 16, 32, 64, 128, 256), lambda times: times, "if each step took the same time"),
-    WIDTH: _Curve((128, 256, 512, 1024, 2048), lambda times: 1 / times, "if each pixel took the same time"),
-    ALPHABET: _Curve((36, 100, 300, 1000, 3000, 10_000), lambda times: 1, "if the alphabet cost nothing"),
-    DEVICES: _Curve((1, 2, 4), lambda times: times, "if each device had cores of its own"),
+    BATCH: _Curve((1, 2, 4, 8, 16, 32, 64, 128, 256), "captchas, 170x80", "if each step took the same time", 1),
+    WIDTH: _Curve((128, 256, 512, 1024, 2048), "strips, 81 high, batches of 16", "if each pixel took the same time", -1),
+    ALPHABET: _Curve((36, 100, 300, 1000, 3000, 10_000), "captchas, batches of 64", "if the alphabet cost nothing", 0),
+    DEVICES: _Curve((1, 2, 4), "captchas, batches of 64", "if each device had cores of its own", 1),
 }
 
 
@@ -132,22 +134,29 @@ def _cores_of_a_round() -> float:
 def plot(rows: Sequence[Row], path: Path) -> None:
     """A panel for each curve; logarithmic axes.
 
+    Each point is its ratio to the curve's first one, times the median of all that the first one was timed at: the two are timed
+    in turns, so that a machine that has other work for a while does not bend the curve.
+
     Args:
         rows: of this suite.
         path: of the PNG file.
     """
     figure = Figure(figsize=(10.5, 6.2), layout="constrained")
     for axes, (name, curve) in zip(figure.subplots(2, 2).flat, _CURVES.items(), strict=True):
-        points = [(int(r.name.rsplit(" ", 1)[1]), r.ours) for r in rows if r.name.startswith(name) and r.unit == _UNIT]
-        xs, rates = zip(*points, strict=True)
-        axes.plot(xs, [rates[0] * curve.expected(x / xs[0]) for x in xs], "--", lw=1, color="grey", label=curve.called)
+        points = [r for r in rows if r.name.startswith(name) and r.unit == _UNIT]
+        first = statistics.median(r.peer for r in points)
+        xs, rates = [int(r.name.rsplit(" ", 1)[1]) for r in points], [first * r.ratio for r in points]
         axes.plot(xs, rates, "o-", ms=4, color="#1f4e9c", label="measured")
-        axes.set(xlabel=name, ylabel=_UNIT, xscale="log", yscale="log")
+        axes.plot(xs, [rates[0] * (x / xs[0]) ** curve.power for x in xs], "--", lw=1, color="grey", label=curve.line)
+        axes.set(
+            title=curve.of, xlabel=name, ylabel=_UNIT, xscale="log", yscale="log", ylim=(0.8 * min(rates), 1.25 * max(rates))
+        )
         axes.set_xticks(xs, [f"{x:,}" for x in xs])
-        axes.yaxis.set_major_formatter("{x:,.0f}")
-        axes.yaxis.set_minor_formatter("{x:,.0f}")
         axes.xaxis.minorticks_off()
-        axes.grid(alpha=0.3, which="both")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.minorticks_off()
+        axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
+    figure.savefig(path, dpi=80)
