@@ -6,7 +6,9 @@ import shutil
 import socket
 import threading
 import time
+import weakref
 
+import httpx
 import numpy as np
 import pytest
 import uvicorn
@@ -15,8 +17,9 @@ from PIL import Image
 
 import crnn_jax
 from crnn_jax import tasks
-from crnn_jax.serve.app import make_app
-from crnn_jax.serve.queue import BatchQueue, QueueFull
+from crnn_jax.serve import app
+from crnn_jax.serve.app import _AT_ONCE, make_app
+from crnn_jax.serve.queue import BatchQueue
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +102,7 @@ def test_too_many_files(client):
     assert send(client, *[b"x"] * 33).status_code == 413
 
 
-def test_a_queue_gathers_refuses_and_survives_errors():
+def test_a_queue_gathers_and_survives_errors():
     sizes = []
 
     def work(items):
@@ -110,14 +113,11 @@ def test_a_queue_gathers_refuses_and_survives_errors():
         return [item.upper() for item in items]
 
     async def scenario():
-        queue = BatchQueue(work, batch_size=4, room=6)
+        queue = BatchQueue(work, batch_size=4)
         running = asyncio.create_task(queue.run())
         first = asyncio.create_task(queue("a"))
         await asyncio.sleep(0.01)
         rest = [asyncio.create_task(queue(c)) for c in "bcdefg"]
-        await asyncio.sleep(0)
-        with pytest.raises(QueueFull):
-            await queue("h")
         assert [await task for task in (first, *rest)] == list("ABCDEFG")
         with pytest.raises(ValueError, match="bad"):
             await queue("bad")
@@ -127,6 +127,77 @@ def test_a_queue_gathers_refuses_and_survives_errors():
 
     asyncio.run(scenario())
     assert sizes == [1, 4, 2, 1, 1]
+
+
+def test_a_queue_keeps_nothing_of_what_is_done():
+    class Picture:
+        pass
+
+    async def scenario():
+        queue = BatchQueue(lambda items: [None] * len(items))
+        running = asyncio.create_task(queue.run())
+        picture = Picture()
+        seen = weakref.ref(picture)
+        await queue(picture)
+        del picture
+        await asyncio.sleep(0.05)
+        assert seen() is None
+        running.cancel()
+        queue.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_burst_is_answered_or_refused_and_nothing_is_lost(models, monkeypatch):
+    """Twice as many as there are places for, while nothing is done; those that were refused come again."""
+    may_work = threading.Event()
+
+    def slow_work(*arguments):
+        assert may_work.wait(60)
+        return work(*arguments)
+
+    work = app._work
+    monkeypatch.setattr(app, "_work", slow_work)
+    examples = [tasks.captcha().source("generate", 5)[i] for i in range(8)]
+    pictures = [png(example.image) for example in examples]
+
+    async def scenario():
+        made = make_app({"captcha": models["captcha"]})
+        transport = httpx.ASGITransport(made)
+        async with made.router.lifespan_context(made), httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+
+            def read(i):
+                return client.post("/read", files={"files": ("a.png", pictures[i % 8])})
+
+            burst = [asyncio.create_task(read(i)) for i in range(2 * _AT_ONCE)]
+            while sum(task.done() for task in burst) < _AT_ONCE:
+                await asyncio.sleep(0.01)
+            may_work.set()
+            answers = await asyncio.gather(*burst)
+            refused = [i for i, answer in enumerate(answers) if answer.status_code == 503]
+            assert len(refused) == _AT_ONCE
+            for i in refused:
+                assert answers[i].headers["retry-after"] == "1"
+            again = await asyncio.gather(*map(read, refused))
+            for i, answer in zip(refused, again, strict=True):
+                answers[i] = answer
+            assert [answer.status_code for answer in answers] == [200] * 2 * _AT_ONCE
+            texts = [answer.json()[0]["text"] for answer in answers]
+            assert texts == texts[:8] * (len(texts) // 8)
+            assert sum(text == example.text for text, example in zip(texts, examples, strict=False)) >= 6
+
+    asyncio.run(asyncio.wait_for(scenario(), 120))
+
+
+def test_a_request_is_taken_whole_or_refused_whole(models):
+    picture = png(tasks.captcha().source("generate", 5)[0].image)
+    with TestClient(make_app({"captcha": models["captcha"]}, room=2)) as client:
+        refused = send(client, picture, picture, picture)
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "1"
+        for _ in range(3):  # what was wrong gives its places back
+            assert send(client, picture, b"no picture").status_code == 422
+        assert len(send(client, picture, picture).json()) == 2
 
 
 @pytest.fixture(scope="module")

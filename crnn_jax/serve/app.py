@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -22,12 +22,30 @@ from crnn_jax.cli.arguments import suits
 from crnn_jax.errors import UserError
 from crnn_jax.recognizer import Reading, Recognizer
 from crnn_jax.serve.answers import Answer, Shown, answer, decode, explain
-from crnn_jax.serve.queue import BatchQueue, QueueFull
+from crnn_jax.serve.queue import BatchQueue
 
 _PAGE = Path(__file__).with_name("page.html")
 _BYTES, _PIXELS = 20 * 2**20, 40_000_000  # of a picture, at most
 _FILES, _BODY = 32, 64 * 2**20  # files and bytes of a request, at most
-_AT_ONCE = 64  # pictures in memory
+_AT_ONCE = 64  # pictures in memory, of all requests
+
+
+class _Places:
+    """Places for the pictures in hand: what bounds the server's memory."""
+
+    def __init__(self, room: int) -> None:
+        self._free = room
+
+    @contextlib.contextmanager
+    def taken(self, count: int) -> Iterator[None]:
+        """Holds some of them; all are taken, or the request is refused."""
+        if count > self._free:
+            raise HTTPException(503, "too many pictures at once: try again", {"Retry-After": "1"})
+        self._free -= count
+        try:
+            yield
+        finally:
+            self._free += count
 
 
 class _Job(NamedTuple):
@@ -59,14 +77,16 @@ def _work(model: Recognizer, jobs: list[_Job]) -> list[_Done]:
     ]
 
 
-def make_app(models: Mapping[str, Recognizer], *, room: int = 256) -> FastAPI:
+def make_app(models: Mapping[str, Recognizer], *, room: int = _AT_ONCE) -> FastAPI:
     """The application.
 
     Args:
         models: by name; a request that names none gets the one that suits the picture's size, or the only one.
-        room: requests that may wait for each.
+        room: pictures that may be in hand, from when their request has come until it is answered; a request for which there
+            are not enough places is refused as a whole, with status 503.
     """
-    queues = {name: BatchQueue(functools.partial(_work, model), room=room) for name, model in models.items()}
+    queues = {name: BatchQueue(functools.partial(_work, model)) for name, model in models.items()}
+    places = _Places(room)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -77,7 +97,6 @@ def make_app(models: Mapping[str, Recognizer], *, room: int = 256) -> FastAPI:
         for queue in queues.values():
             queue.close()
 
-    decoding = asyncio.Semaphore(_AT_ONCE)
     app = FastAPI(title="crnn_jax", version=__version__, description="Reads text in pictures.", lifespan=lifespan)
 
     @app.middleware("http")
@@ -115,15 +134,15 @@ def make_app(models: Mapping[str, Recognizer], *, room: int = 256) -> FastAPI:
         """Reads pictures, in their order."""
         if len(files) > _FILES:
             raise HTTPException(413, f"{len(files)} pictures, {_FILES} are the most of one request")
-        return list(await asyncio.gather(*(one(file, model, explained) for file in files)))
+        with places.taken(len(files)):
+            # All of them, though one be wrong: until the last is done there are pictures in hand.
+            answers = await asyncio.gather(*(one(file, model, explained) for file in files), return_exceptions=True)
+        for given in answers:
+            if isinstance(given, BaseException):
+                raise given
+        return [given for given in answers if isinstance(given, Answer)]
 
     async def one(file: UploadFile, name: str | None, explained: bool) -> Answer:
-        if decoding.locked():  # those that wait here would be held in memory without a bound
-            raise HTTPException(503, "too many pictures at once: try again", {"Retry-After": "1"})
-        async with decoding:
-            return await read_one(file, name, explained)
-
-    async def read_one(file: UploadFile, name: str | None, explained: bool) -> Answer:
         data = await file.read(_BYTES + 1)
         if len(data) > _BYTES:
             raise HTTPException(413, f"{file.filename}: has more than {_BYTES} bytes")
@@ -134,10 +153,7 @@ def make_app(models: Mapping[str, Recognizer], *, room: int = 256) -> FastAPI:
         chosen = name or _suiting(image)
         if chosen not in queues:
             raise HTTPException(422, f"{file.filename}: which model reads it? There are: {', '.join(queues)}")
-        try:
-            done = await queues[chosen](_Job(image, explained))
-        except QueueFull:
-            raise HTTPException(503, "too many pictures wait: try again", {"Retry-After": "1"}) from None
+        done = await queues[chosen](_Job(image, explained))
         if done.reading is None:
             raise HTTPException(422, f"{file.filename}: {done.problem}")
         return answer(done.reading, chosen, done.pictures)

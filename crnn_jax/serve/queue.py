@@ -9,10 +9,7 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class QueueFull(Exception):
-    """More requests wait than there is room for."""
+_Waiting = tuple[Item, asyncio.Future[Result]]
 
 
 class BatchQueue(Generic[Item, Result]):
@@ -23,12 +20,11 @@ class BatchQueue(Generic[Item, Result]):
     Args:
         work: from items to as many results.
         batch_size: the most items at a time.
-        room: the most items that may wait.
     """
 
-    def __init__(self, work: Callable[[list[Item]], list[Result]], *, batch_size: int = 32, room: int = 256) -> None:
+    def __init__(self, work: Callable[[list[Item]], list[Result]], *, batch_size: int = 32) -> None:
         self._work, self._batch_size = work, batch_size
-        self._waiting: asyncio.Queue[tuple[Item, asyncio.Future[Result]]] = asyncio.Queue(room)
+        self._waiting: asyncio.Queue[_Waiting[Item, Result]] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, "reader")
 
     @property
@@ -37,39 +33,35 @@ class BatchQueue(Generic[Item, Result]):
         return self._waiting.qsize()
 
     async def __call__(self, item: Item) -> Result:
-        """Waits for an item's result.
-
-        Raises:
-            QueueFull: there is no room.
-        """
+        """Waits for an item's result. How many may wait is for the caller to bound."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        try:
-            self._waiting.put_nowait((item, future))
-        except asyncio.QueueFull:
-            raise QueueFull from None
+        self._waiting.put_nowait((item, future))
         return await future
 
     async def run(self) -> None:
         """Works until it is cancelled."""
-        loop = asyncio.get_running_loop()
         while True:
-            batch = [await self._waiting.get()]
-            while len(batch) < self._batch_size and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            items, futures = zip(*batch, strict=True)
-            try:
-                results = await loop.run_in_executor(self._thread, self._work, list(items))
-            except Exception as error:  # whatever it is, those who wait must learn of it
-                outcomes: list[Result | Exception] = [error] * len(futures)
+            await self._work_off(await self._waiting.get())
+
+    async def _work_off(self, first: _Waiting[Item, Result]) -> None:
+        """Works on an item and those that wait behind it; a function of its own, so that none of them outlives it."""
+        batch = [first]
+        while len(batch) < self._batch_size and not self._waiting.empty():
+            batch.append(self._waiting.get_nowait())
+        items, futures = zip(*batch, strict=True)
+        try:
+            results = await asyncio.get_running_loop().run_in_executor(self._thread, self._work, list(items))
+        except Exception as error:  # whatever it is, those who wait must learn of it
+            outcomes: list[Result | Exception] = [error] * len(futures)
+        else:
+            outcomes = list(results)
+        for future, outcome in zip(futures, outcomes, strict=True):
+            if future.cancelled():  # its client has gone
+                continue
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
             else:
-                outcomes = list(results)
-            for future, outcome in zip(futures, outcomes, strict=True):
-                if future.cancelled():  # its client has gone
-                    continue
-                if isinstance(outcome, Exception):
-                    future.set_exception(outcome)
-                else:
-                    future.set_result(outcome)
+                future.set_result(outcome)
 
     def close(self) -> None:
         """Ends the thread."""

@@ -10,6 +10,10 @@
 and on faint ones. OpenCV is held to one thread.
 ``readers``: exact match and speed of the networks that come with the package, against ddddocr, RapidOCR and Tesseract, where
 installed.
+``serve``: ``crnn-jax serve`` with many requests at once, against the same server asked one after another.
+``growth``: how the cost of a training step grows with batch size, width, alphabet and devices, against the first point of each
+curve; ``--plots=DIR`` draws the curves.
+``parts``: what a training step spends its time on, each part alone against the whole step.
 
 ``train``, ``read`` and ``ctc`` need PyTorch: ``pip install 'crnn-jax[bench]'``.
 """
@@ -29,7 +33,7 @@ from crnn_jax.host import prepare_cpu
 from crnn_jax.training.log import log_to_stderr
 from experiments.benchmark.report import machine, print_table
 
-SUITES = ("train", "read", "draw", "ctc", "locate", "readers")
+SUITES = ("train", "read", "draw", "ctc", "locate", "readers", "serve", "growth", "parts")
 
 
 def main(argv: list[str]) -> None:
@@ -40,15 +44,18 @@ def main(argv: list[str]) -> None:
     prepare_cpu()
     try:
         suite = importlib.import_module(f"experiments.benchmark.{flags.FLAGS.suite}")
-        rows = list(suite.rows(flags.FLAGS.count, flags.FLAGS.seed))
+        if flags.FLAGS.plots and not hasattr(suite, "plot"):
+            raise UserError(f"--plots: nothing is drawn of the suite {flags.FLAGS.suite}")
+        print(machine())
+        rows = print_table(suite.rows(flags.FLAGS.count, flags.FLAGS.seed))
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         sys.exit("error: this suite compares with PyTorch, which is not installed: pip install 'crnn-jax[bench]'")
     except UserError as error:
         sys.exit(f"error: {error}")
-    print(machine())
-    print_table(rows)
+    if flags.FLAGS.plots:
+        suite.plot(rows, Path(flags.FLAGS.plots) / f"{flags.FLAGS.suite}.png")
     if flags.FLAGS.out:
         Path(flags.FLAGS.out).write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
 
@@ -58,4 +65,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("count", None, "rounds, or pictures where a suite counts them; each suite has its own", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "of the pictures", lower_bound=0)
     flags.DEFINE_string("out", None, "file for the rows, JSON")
+    flags.DEFINE_string("plots", None, "directory for a picture of the rows, of suites that have one")
     app.run(main)

@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,9 +35,9 @@ class Row:
 
 
 def row(suite: str, name: str, ours: float, peer: float, unit: str, better: Better = "more") -> Row:
-    """A row with its ratio."""
+    """A row with its ratio, 1 where both are the same."""
     over, under = (ours, peer) if better == "more" else (peer, ours)
-    return Row(suite, name, ours, peer, over / max(under, 1e-12), unit)
+    return Row(suite, name, ours, peer, 1.0 if over == under else over / max(under, 1e-12), unit)
 
 
 def in_turns(ours: Callable[[], object], peer: Callable[[], object], rounds: int, warm_up: int = 2) -> tuple[float, float]:
@@ -70,8 +70,11 @@ def machine() -> str:
     return f"{name}, {len(os.sched_getaffinity(0))} cores, {platform.system()}, Python {platform.python_version()}"
 
 
-def print_table(rows: Sequence[Row]) -> None:
-    """Prints one line a row."""
-    print(f"{'':52} {'ours':>11} {'peer':>11} {'ratio':>7}  unit")
+def print_table(rows: Iterable[Row]) -> list[Row]:
+    """Prints one line a row, each as soon as it is there."""
+    print(f"{'':52} {'ours':>11} {'peer':>11} {'ratio':>7}  unit", flush=True)
+    printed = []
     for r in rows:
-        print(f"{r.name:52} {r.ours:11.2f} {r.peer:11.2f} {r.ratio:7.2f}  {r.unit}")
+        print(f"{r.name:52} {r.ours:11.2f} {r.peer:11.2f} {r.ratio:7.2f}  {r.unit}", flush=True)
+        printed.append(r)
+    return printed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -16,26 +16,13 @@ from crnn_jax.data.examples import Batch, BatchMaker
 from crnn_jax.data.pipeline import training_batches
 from crnn_jax.data.workers import BatchWorkers
 from crnn_jax.drawing.random import Draws
-from crnn_jax.models.crnn import CRNN
-from crnn_jax.tasks import Task
-from crnn_jax.training import steps
 from crnn_jax.training.config import Config, Dtype
-from crnn_jax.training.schedules import make_optimizer
-from crnn_jax.training.state import create_state
 from experiments.benchmark import pytorch
 from experiments.benchmark.report import Row, in_turns, row
+from experiments.benchmark.step import Case, Step, random_batch
 
 _ROUNDS = 7
 _BATCHES = {"cpu": {"light": 64, "vgg222": 32, "vgg346": 8}, "gpu": {"light": 512, "vgg222": 256, "vgg346": 256}}
-
-
-@dataclass(frozen=True)
-class _Case:
-    name: str
-    task: Task
-    config: Config
-    width: int
-    length: int
 
 
 # As in the recipes, but for what is the same for both sides: Adam, and no clipping.
@@ -48,11 +35,11 @@ _NETWORKS = (
 )
 
 
-def _cases() -> list[_Case]:
+def _cases() -> list[Case]:
     platform = "cpu" if jax.default_backend() == "cpu" else "gpu"
     dtype: Dtype = "float32" if platform == "cpu" else "bfloat16"
     return [
-        _Case(name, task(), replace(config, batch_size=_BATCHES[platform][config.backbone], dtype=dtype, clip_norm=None), *size)
+        Case(name, task(), replace(config, batch_size=_BATCHES[platform][config.backbone], dtype=dtype, clip_norm=None), *size)
         for name, task, *size, config in _NETWORKS
     ]
 
@@ -60,7 +47,7 @@ def _cases() -> list[_Case]:
 def rows(count: int | None, seed: int) -> Iterator[Row]:
     """Images a second."""
     for case in _cases():
-        batch = _random_batch(case, seed)
+        batch = random_batch(case, seed)
         peer = _fastest([_peer(case, batch, channels_last) for channels_last in (False, True)])
         a, b = in_turns(_ours(case, batch), peer, count or _ROUNDS)
         size = case.config.batch_size
@@ -68,46 +55,12 @@ def rows(count: int | None, seed: int) -> Iterator[Row]:
     yield from _with_drawing(count or 5, seed)
 
 
-def _random_batch(case: _Case, seed: int) -> Batch:
-    rng = np.random.default_rng(seed)
-    size, height = case.config.batch_size, case.task.preparation.height
-    return {
-        "images": rng.integers(0, 256, (size, height, case.width, 3), np.uint8),
-        "widths": np.full(size, case.width, np.int32),
-        "labels": rng.integers(0, case.task.alphabet.blank, (size, case.length)).astype(np.int32),
-        "label_lengths": np.full(size, case.length, np.int32),
-        "weights": np.ones(size, np.float32),
-        "positions": np.arange(size, dtype=np.int32),
-        "indices": np.arange(size),
-        "unreadable": [],
-    }
-
-
-class _Ours:
-    """Our step on all devices, with its state."""
-
-    def __init__(self, case: _Case) -> None:
-        config = case.config
-        self.devices = jax.local_devices()
-        dtype = jax.numpy.dtype(config.dtype)
-        model = CRNN.of(config.architecture, case.task.alphabet, case.task.preparation, dtype=dtype, axis_name=steps.AXIS)
-        tx = make_optimizer(config, steps.AXIS, len(self.devices))
-        self._step = steps.make_train_step(model, tx, self.devices)
-        state = create_state(model, tx, jax.random.key(0), case.task.preparation.height, case.width)
-        self._state = steps.replicate(state, self.devices)
-        self._key = jax.random.key(1)
-
-    def __call__(self, batch: Batch) -> None:
-        self._state, metrics = self._step(self._state, steps.shard(batch, len(self.devices)), self._key)
-        jax.block_until_ready(metrics)
-
-
-def _ours(case: _Case, batch: Batch) -> Callable[[], object]:
-    step = _Ours(case)
+def _ours(case: Case, batch: Batch) -> Callable[[], object]:
+    step = Step(case)
     return lambda: step(batch)
 
 
-def _peer(case: _Case, batch: Batch, channels_last: bool) -> Callable[[], object]:
+def _peer(case: Case, batch: Batch, channels_last: bool) -> Callable[[], object]:
     model = pytorch.TorchCRNN(case.config.architecture, case.task.alphabet.size, case.task.preparation.height)
     model = model.to(pytorch.device()).train()
     images = torch.from_numpy(batch["images"].transpose(0, 3, 1, 2).copy()).to(pytorch.device())
@@ -127,7 +80,7 @@ def _with_drawing(count: int, seed: int) -> Iterator[Row]:
     """`light` on captchas as they are drawn, against PyTorch fed by a DataLoader of the unmodified package."""
     case = next(case for case in _cases() if case.name == "captcha" and case.config.backbone == "light")
     size, batches = case.config.batch_size, 8
-    step = _Ours(case)
+    step = Step(case)
     maker = BatchMaker(case.task.source("train", seed), case.task.preparation, case.task.alphabet, case.task.max_length)
     loader = torch.utils.data.DataLoader(
         _PackageCaptchas(seed), size, num_workers=case.config.worker_count, multiprocessing_context="spawn"

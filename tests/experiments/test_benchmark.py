@@ -1,10 +1,13 @@
+import dataclasses
 import json
 import subprocess
 import sys
 
+import jax
 import pytest
+from PIL import Image
 
-from experiments.benchmark import draw, locate
+from experiments.benchmark import draw, growth, locate, parts, serve
 from experiments.benchmark.report import Row, in_turns, row
 
 
@@ -16,6 +19,7 @@ def run(*arguments):
 def test_ratios_above_one_favour_ours():
     assert row("draw", "x", 6.0, 2.0, "images/s") == Row("draw", "x", 6.0, 2.0, 3.0, "images/s")
     assert row("ctc", "x", 2.0, 6.0, "ms", "less").ratio == 3
+    assert row("serve", "x", 0, 0, "answers", "less").ratio == 1
 
 
 def test_both_work_in_turns_and_warm_up_rounds_do_not_count(monkeypatch):
@@ -45,10 +49,49 @@ def test_drawing_is_compared_with_the_package(monkeypatch):
     assert only.peer > 0
 
 
+def test_the_server_is_compared_with_itself_asked_one_after_another(monkeypatch):
+    monkeypatch.setattr(serve, "_CLIENTS", (3,))
+    rows = {row.name.partition(": ")[2]: row for row in serve.rows(12, seed=0)}
+    assert rows[""].unit == "requests/s"
+    assert rows[""].ours > 0
+    assert rows["an answer, 50th percentile"].ours <= rows["an answer, 99th percentile"].ours
+    assert rows["lost or another text"].ours == rows["lost or another text"].peer == 0
+
+
+@pytest.mark.slow
+def test_the_memory_of_the_server_stays_flat():
+    """Over 8,000 requests after those that warm it up, one after another and up to more at once than there are places."""
+    rows = list(serve.rows(1000, seed=0))
+    assert all(r.ours == r.peer == 0 for r in rows if "lost" in r.name)
+    assert all(r.ours < r.peer + 10 for r in rows if r.unit == "MB"), [r.ours for r in rows if r.unit == "MB"]
+
+
+def test_the_growth_of_the_cost_is_measured_and_drawn(monkeypatch, tmp_path):
+    points = {growth.BATCH: (1, 2), growth.WIDTH: (64,), growth.ALPHABET: (40,), growth.DEVICES: (2,)}
+    monkeypatch.setattr(growth, "_CURVES", {name: growth._CURVES[name]._replace(points=xs) for name, xs in points.items()})
+    monkeypatch.setattr(growth, "_NETWORK", dataclasses.replace(growth._NETWORK, rnn="none"))
+    monkeypatch.setattr(growth, "_IMAGES", 1)
+    for name, value in (("COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir), ("DISABLE_MOST_OPTIMIZATIONS", "1")):
+        monkeypatch.setenv(f"JAX_{name}", value)  # for the process of the devices
+    rows = list(growth.rows(1, seed=0))
+    rates = [row.name for row in rows if row.unit == "images/s" and row.ours > 0]
+    assert rates == [f"{name} {x}" for name, xs in points.items() for x in xs]
+    assert [row.unit for row in rows if row.name.endswith("busy")] == ["cores"]
+    growth.plot(rows, tmp_path / "plots" / "growth.png")
+    with Image.open(tmp_path / "plots" / "growth.png") as picture:
+        assert picture.width > 800
+
+
+def test_a_step_is_taken_apart(monkeypatch):
+    monkeypatch.setattr(parts, "_CASES", ((growth.WIDTH, 64),))
+    rows = list(parts.rows(1, seed=0))
+    assert [row.name for row in rows] == [f"{growth.WIDTH} 64: {part}" for part in parts.PARTS]
+    assert all(row.ours > 0 for row in rows)
+
+
 @pytest.mark.parametrize("backbone", ["vgg222", "vgg346", "light"])
 def test_the_peer_is_the_same_network(backbone):
     torch = pytest.importorskip("torch")
-    import jax
     import numpy as np
 
     from crnn_jax.models.config import Architecture
@@ -75,6 +118,12 @@ def test_ctc_is_compared_with_pytorch(tmp_path):
     assert [r["suite"] for r in rows] == ["ctc"] * 5
     assert set(rows[0]) == {"suite", "name", "ours", "peer", "ratio", "unit"}
     assert "ratio" in done.stdout
+
+
+def test_what_has_no_picture_is_named(tmp_path):
+    done = run("--suite=locate", f"--plots={tmp_path}")
+    assert done.returncode == 1
+    assert "nothing is drawn of the suite locate" in done.stderr
 
 
 def test_a_stray_argument_is_named():

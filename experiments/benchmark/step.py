@@ -1,0 +1,80 @@
+"""A training step on random pictures that stay in memory: what the suites that time it share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from crnn_jax.data.examples import Batch
+from crnn_jax.models.crnn import CRNN
+from crnn_jax.tasks import Task
+from crnn_jax.training import steps
+from crnn_jax.training.config import Config
+from crnn_jax.training.schedules import make_optimizer
+from crnn_jax.training.state import create_state
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a step is timed on.
+
+    Attributes:
+        name: of the row.
+        task: its alphabet and the height of its pictures count.
+        config: network, batch size, optimiser.
+        width: of the pictures, in pixels.
+        length: characters of each text.
+    """
+
+    name: str
+    task: Task
+    config: Config
+    width: int
+    length: int
+
+
+def random_batch(case: Case, seed: int) -> Batch:
+    """Noise and random texts: a step on them costs the same as on others."""
+    rng = np.random.default_rng(seed)
+    size, height = case.config.batch_size, case.task.preparation.height
+    return {
+        "images": rng.integers(0, 256, (size, height, case.width, 3), np.uint8),
+        "widths": np.full(size, case.width, np.int32),
+        "labels": rng.integers(0, case.task.alphabet.blank, (size, case.length)).astype(np.int32),
+        "label_lengths": np.full(size, case.length, np.int32),
+        "weights": np.ones(size, np.float32),
+        "positions": np.arange(size, dtype=np.int32),
+        "indices": np.arange(size),
+        "unreadable": [],
+    }
+
+
+class Step:
+    """Our step, with its state.
+
+    Args:
+        case: that it is for.
+        devices: that share a batch; None: all.
+    """
+
+    def __init__(self, case: Case, devices: Sequence[jax.Device] | None = None) -> None:
+        self.devices = devices or jax.local_devices()
+        model, tx = network(case), make_optimizer(case.config, steps.AXIS, len(self.devices))
+        self._step = steps.make_train_step(model, tx, self.devices)
+        state = create_state(model, tx, jax.random.key(0), case.task.preparation.height, case.width)
+        self._state = steps.replicate(state, self.devices)
+        self._key = jax.random.key(1)
+
+    def __call__(self, batch: Batch) -> None:
+        """Takes a step, and waits until it is done."""
+        self._state, metrics = self._step(self._state, steps.shard(batch, len(self.devices)), self._key)
+        jax.block_until_ready(metrics)
+
+
+def network(case: Case) -> CRNN:
+    """The network of a case, as it is trained."""
+    dtype = jax.numpy.dtype(case.config.dtype)
+    return CRNN.of(case.config.architecture, case.task.alphabet, case.task.preparation, dtype=dtype, axis_name=steps.AXIS)
