@@ -66,6 +66,7 @@ def test_the_memory_of_the_server_stays_flat():
     assert all(r.ours < r.peer + 10 for r in rows if r.unit == "MB"), [r.ours for r in rows if r.unit == "MB"]
 
 
+@pytest.mark.slow
 def test_the_growth_of_the_cost_is_measured_and_drawn(monkeypatch, tmp_path):
     points = {growth.BATCH: (1, 2), growth.WIDTH: (64,), growth.ALPHABET: (40,), growth.DEVICES: (2,)}
     monkeypatch.setattr(growth, "_CURVES", {name: growth._CURVES[name]._replace(points=xs) for name, xs in points.items()})
@@ -82,6 +83,7 @@ def test_the_growth_of_the_cost_is_measured_and_drawn(monkeypatch, tmp_path):
         assert picture.width > 800
 
 
+@pytest.mark.slow
 def test_a_step_is_taken_apart(monkeypatch):
     monkeypatch.setattr(parts, "_CASES", ((growth.WIDTH, 64),))
     rows = list(parts.rows(1, seed=0))
