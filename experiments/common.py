@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -126,12 +127,9 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
         if task is None:
             raise UserError("--data_dir must name the folder of pictures to learn from")
         prepare_cpu()  # before `_hint` asks jax where it runs
-        if _COORDINATOR.value:
-            from crnn_jax.training.hosts import connect  # imports jax
-
-            connect(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-        _hint(config)
-        crnn_jax.train(task, config, workdir, resume=_RESUME.value == "auto")
+        with _together():
+            _hint(config)
+            crnn_jax.train(task, config, workdir, resume=_RESUME.value == "auto")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -145,6 +143,14 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
         print("stopped; the last checkpoint is kept", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _together() -> AbstractContextManager[None]:
+    if not _COORDINATOR.value:
+        return nullcontext()
+    from crnn_jax.training.hosts import connected  # imports jax
+
+    return connected(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
 
 
 def _hint(config: Config) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import nullcontext
 
 from sources import bars_task
 
@@ -33,9 +34,9 @@ def main(options):
     )
     task = bars_task() if options.drawing == "host" else tasks.level1()
     try:
-        if options.processes > 1:
-            hosts.connect(options.coordinator, options.processes, options.process)
-        loop.train(task, config, options.workdir)
+        together = hosts.connected(options.coordinator, options.processes, options.process)
+        with together if options.processes > 1 else nullcontext():
+            loop.train(task, config, options.workdir)
     except Interrupted:
         return 130
     except UserError as error:

@@ -183,6 +183,15 @@ def test_evaluate_prints_a_report(capsys, trained, folder):
     assert "exact match" in lines[1]
 
 
+def test_evaluate_takes_names_for_texts(capsys, trained, folder, tmp_path):
+    for number, text in enumerate(truth(folder)):
+        (folder / f"{number}.png").rename(folder / f"{text}_{number}.png")
+    (folder / "labels.txt").unlink()
+    status, lines, _ = run(capsys, "evaluate", folder, "--names", "--model", trained, "--json")
+    assert status == 0
+    assert json.loads(lines[0])["exact_match"] >= 1 - 1 / COUNT
+
+
 def test_generate_level1_writes_values(capsys, tmp_path):
     status, _, _ = run(capsys, "generate", "level1", "--count", 4, "--out", tmp_path / "new")
     assert status == 0
@@ -250,5 +259,6 @@ def test_status_says_how_far_a_run_is(trained, capsys, tmp_path):
     assert "task               bars" in out
     assert "last checkpoint    step 140" in out
     assert "finished           exact match" in out
+    assert "to go" not in out
     assert main(["status", str(tmp_path)]) == 1
     assert "holds no run" in capsys.readouterr().err

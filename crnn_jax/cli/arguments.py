@@ -32,6 +32,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--names``."""
+    parser.add_argument("--names", action="store_true", help="the names of the pictures are their texts")
+
+
 def add_decode(parser: argparse.ArgumentParser) -> None:
     """Adds ``--decode``."""
     parser.add_argument(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crnn_jax.cli.arguments import Commands, add_decode, add_model, load
+from crnn_jax.cli.arguments import Commands, add_decode, add_model, add_names, load
 from crnn_jax.cli.reading import Clock, escaped, read_files
 from crnn_jax.data.folder import Labelled, read_labels
 from crnn_jax.data.images import UnreadableImage, read_image
@@ -28,6 +28,7 @@ def add(commands: Commands) -> None:
     evaluate = commands.add_parser("evaluate", help="read a folder with labels and say how well")
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("folder", type=Path)
+    add_names(evaluate)
     add_model(evaluate)
     add_decode(evaluate)
     evaluate.add_argument("--json", action="store_true", help="one JSON object")
@@ -50,7 +51,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from crnn_jax.metrics import Score, wilson_interval
     from crnn_jax.recognizer import Reading
 
-    labels = read_labels(arguments.folder)
+    labels = read_labels(arguments.folder, names=arguments.names)
     model = load(arguments.model, [label.path for label in labels])
     judged: list[_Judged] = []
     failed: list[Labelled] = []

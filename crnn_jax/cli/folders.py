@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from crnn_jax import locate, tasks
-from crnn_jax.cli.arguments import Commands, positive, seed
+from crnn_jax.cli.arguments import Commands, add_names, positive, seed
 from crnn_jax.data import survey
 from crnn_jax.data.folder import (
     LABEL_FILES,
@@ -24,6 +24,7 @@ from crnn_jax.data.folder import (
     labels_of_names,
     parse_labels,
     picture_problems,
+    split_of,
 )
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.errors import UserError
@@ -50,7 +51,7 @@ def add(commands: Commands) -> None:
     check.set_defaults(run=_check)
     check.add_argument("folder", type=Path)
     check.add_argument("--task", choices=sorted(tasks.TASKS), help="that the texts are for: its alphabet, length and grammar")
-    check.add_argument("--names", action="store_true", help="the names of the pictures are their texts")
+    add_names(check)
     check.add_argument("--height", type=positive, help="that a network will see the pictures at; the default suits the texts")
     check.add_argument(
         "--plots", type=Path, help="folder for histograms of sizes and lengths, and for level 2 of where lines lie"
@@ -107,9 +108,11 @@ def _check(arguments: argparse.Namespace) -> int:
         problems += picture_problems(labels, bar.update)
     problems += survey.repeated_pictures(labels.rows)
     sizes = survey.sizes_of(labels.rows)
+    scaled = ""
     if requirements is None:  # nothing else is known of the texts
         problems += survey.rare_characters(labels.rows, labels.file)
         height = arguments.height or survey.suiting_height(labels.rows, sizes)
+        scaled = f"; they are brought to a height of {height} pixels"
         problems += survey.narrow_pictures(labels.rows, sizes, height)
     for problem in problems:
         print(f"note: {problem}" if problem.harmless else f"error: {problem}")
@@ -121,6 +124,8 @@ def _check(arguments: argparse.Namespace) -> int:
     characters = "".join(sorted(set().union(*(row.text for row in labels.rows))))
     longest = max((len(row.text) for row in labels.rows), default=0)
     print(f"{len(labels.rows)} labels, {len(characters)} characters ({characters}), the longest text has {longest}")
+    shares = Counter(split_of(row.path.name) for row in labels.rows)
+    print(f"pictures to train on: {shares['train']}, to validate: {shares['validation']}, to test: {shares['test']}{scaled}")
     print(f"{errors} errors, {len(problems) - errors} notes" if problems else "nothing is wrong")
     return 1 if errors else 0
 

@@ -168,13 +168,13 @@ def picture_sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
             yield size_of(image)
 
 
-def read_labels(folder: str | Path) -> list[Labelled]:
-    """The pictures of a folder and their texts; see `parse_labels`.
+def read_labels(folder: str | Path, *, names: bool = False) -> list[Labelled]:
+    """The pictures of a folder and their texts; see `parse_labels`, or with ``names`` `labels_of_names`.
 
     Raises:
         UserError: the folder or the file is missing, empty or malformed, or names a picture that isn't there.
     """
-    labels = parse_labels(folder)
+    labels = labels_of_names(folder) if names else parse_labels(folder)
     refuse([p for p in label_problems(labels) if not p.harmless], labels)
     return labels.rows
 

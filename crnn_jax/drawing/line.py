@@ -5,7 +5,7 @@ their background by one level, and three in a million not at all.
 
 Everything that happens to a character before it is pasted is done on its coverage alone, from which tables give colour and
 opacity, and in one interpolation: that is faster than four channels, and the same but for rounding at the edges of strokes
-(``tests/drawing/test_level1.py`` compares it with Pillow's own operations).
+(``tests/drawing/test_level1.py`` compares it with Pillow's own operations). `crnn_jax.drawing.pixels` has the loops.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import NamedTuple
 
 import cv2
@@ -29,8 +30,6 @@ UNWARPED = "-"
 _OVERLAP = 0.25  # of the average width, at most
 # Pillow's SMOOTH weighs a pixel 5 and its eight neighbours 1 each. No sum over 13 lies halfway between two integers.
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
-_CENTRES = np.arange(4096, dtype=np.float32) + 0.5  # of pixels
-_ONES_AND_CENTRES = np.stack([np.ones_like(_CENTRES), _CENTRES])
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Ink(NamedTuple):
     @property
     def visible(self) -> bool:
         """Whether the text leaves any trace."""
-        return bool(_tables(self).opacity[255])
+        return bool(_tables(self).transparency[255] < 255)
 
 
 def choose_ink(draws: RandomNumbers, *, darkest: bool = False) -> Ink:
@@ -118,86 +117,28 @@ def character(
     angle = draws.uniform(-distortion.rotation, distortion.rotation)
     dx, dy = w * draws.uniform(*distortion.across), h * draws.uniform(*distortion.down)
     x1, y1, x2, y2 = (int(draws.uniform(-d, d)) for d in (dx, dy, dx, dy))
-    rotated = _Rotation(ink.shape[1] - 2, ink.shape[0] - 2, math.radians(angle))
-    if text == UNWARPED:
-        places = np.empty((2, rotated.height, rotated.width), np.float32)
-        places[0], places[1] = _CENTRES[: rotated.width], _CENTRES[: rotated.height, None]
-    else:
-        places = _warped(w, h, x1, y1, x2, y2, rotated)
-    if scale != (1.0, 1.0):
-        places = _scaled(places, scale)
-    return rotated.sample(ink, places)
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    turned = _turned(ink.shape[1] - 2, ink.shape[0] - 2, cos, sin)
+    (width, height), corners = ((w, h), (x1, y1, x2, y2)) if text != UNWARPED else (turned, (0, 0, 0, 0))
+    out = np.empty((max(1, round(height * scale[1])), max(1, round(width * scale[0]))), np.uint8)
+    _pixels().rotate_and_warp(ink, turned, cos, sin, (width, height), np.array(corners), out)
+    return out
 
 
-class _Rotation:
-    """A picture of ``w`` x ``h``, rotated by an angle in radians and made as large as that needs: Pillow's ``rotate``."""
+def _pixels() -> ModuleType:
+    from crnn_jax.drawing import pixels  # takes half a second, for which those who only read don't wait
 
-    def __init__(self, w: int, h: int, angle: float) -> None:
-        self._cos, self._sin = math.cos(angle), math.sin(angle)
-        self._size = w, h
-        across = (abs(self._cos) * w + abs(self._sin) * h) / 2
-        down = (abs(self._sin) * w + abs(self._cos) * h) / 2
-        self.width = math.ceil(w / 2 + across) - math.floor(w / 2 - across)
-        self.height = math.ceil(h / 2 + down) - math.floor(h / 2 - down)
-
-    def sample(self, ink: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """The rotated picture at some places.
-
-        Args:
-            ink: (h + 2, w + 2, 2) uint8, see `framed_ink`.
-            places: (2, h', w') float32, x and y; overwritten.
-
-        Returns:
-            (h', w') uint8, the coverage.
-        """
-        w, h = self._size
-        _, rows, columns = places.shape
-        places[0] -= self.width / 2
-        places[1] -= self.height / 2
-        turn = np.array([[self._cos, -self._sin], [self._sin, self._cos]], np.float32)
-        places = turn @ places.reshape(2, -1)
-        half = np.array([[w / 2], [h / 2]], np.float32)
-        outside = np.abs(places) >= half
-        places += half + 0.5  # from pixels' corners to their centres, and one for the frame
-        np.putmask(places, outside, -9)
-        x, y = places.reshape(2, rows, columns)
-        sampled = cv2.remap(ink, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        return _bolder().take(sampled.view(np.uint16)[..., 0])
+    return pixels
 
 
-def _warped(w: int, h: int, x1: int, y1: int, x2: int, y2: int, rotated: _Rotation) -> np.ndarray:
-    """Where the pixels of a warped picture lie in the rotated one: Pillow's ``resize`` and ``QUAD``, to the nearest pixel.
-
-    Returns:
-        (2, h, w) float32, x and y of the centres of pixels.
-    """
-    w2, h2 = w + abs(x1) + abs(x2), h + abs(y1) + abs(y2)
-    of_x = _quadrilateral(w, h, x1, -x1, w2 + x2, w2 - x2)
-    of_y = _quadrilateral(w, h, y1, h2 - y2, h2 + y2, -y1)
-    start, step = np.array([of_x, of_y], np.float32).reshape(2, 2, 2).transpose(1, 0, 2) @ _ONES_AND_CENTRES[:, :h]
-    places = step[:, :, None] * _CENTRES[:w]
-    places += start[:, :, None]
-    np.floor(places, out=places)
-    places += 0.5
-    places[0] *= rotated.width / w2
-    places[1] *= rotated.height / h2
-    np.floor(places, out=places)
-    places += 0.5
-    return places
-
-
-def _quadrilateral(w: int, h: int, nw: int, sw: int, se: int, ne: int) -> tuple[float, float, float, float]:
-    """Coefficients of 1 and y, of x and x times y, that take a rectangle's corners to four numbers."""
-    return nw, (sw - nw) / h, (ne - nw) / w, (se - sw - ne + nw) / (w * h)
-
-
-def _scaled(places: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
-    """The places of a picture that is made smaller, the nearest ones."""
-    _, h, w = places.shape
-    width, height = max(1, round(w * scale[0])), max(1, round(h * scale[1]))
-    rows = (_CENTRES[:height] * h / height).astype(np.intp)
-    columns = (_CENTRES[:width] * w / width).astype(np.intp)
-    return places[:, rows[:, None], columns]
+def _turned(w: int, h: int, cos: float, sin: float) -> tuple[int, int]:
+    """Width and height of a picture of ``w`` x ``h`` after Pillow's ``rotate``, which makes it as large as that needs."""
+    across = (abs(cos) * w + abs(sin) * h) / 2
+    down = (abs(sin) * w + abs(cos) * h) / 2
+    return (
+        math.ceil(w / 2 + across) - math.floor(w / 2 - across),
+        math.ceil(h / 2 + down) - math.floor(h / 2 - down),
+    )
 
 
 @functools.lru_cache(maxsize=16384)
@@ -218,13 +159,6 @@ def framed_ink(font: str, size: int, text: str, weight: float = 0.0) -> tuple[np
         coverage = cv2.addWeighted(coverage, 1 - weight, cv2.dilate(coverage, np.ones((3, 3), np.uint8)), weight, 0)
     pair = np.dstack([divided_by_255(coverage.astype(np.uint32) ** 2), coverage]).astype(np.uint8)
     return np.pad(pair, ((1, 1), (1, 1), (0, 0)), mode="edge"), width, height
-
-
-@functools.cache
-def _bolder() -> np.ndarray:
-    """The colour for each ``256 * alpha + colour times alpha``, (65536,) uint8, as Pillow divides them."""
-    alpha, product = np.divmod(np.arange(65536), 256)
-    return np.minimum(255, product * 255 // np.maximum(alpha, 1)).astype(np.uint8)
 
 
 def side_by_side(
@@ -248,26 +182,10 @@ def side_by_side(
     average = int(text_width / count)
     x, free = int(average * 0.1), 0
     for piece in pieces:
-        _paste(canvas, piece, x, free, ink)
+        _pixels().paste(canvas, piece, x, int((height - piece.shape[0]) / 2), free, *_tables(ink))
         free = max(free, x + piece.shape[1])
         x += piece.shape[1] - draws.below(int(_OVERLAP * average) + 1)
     return canvas
-
-
-def _paste(canvas: np.ndarray, coverage: np.ndarray, x: int, free: int, ink: Ink) -> None:
-    """Lays a character on the canvas, in the middle of its height; right of ``free`` there is nothing but background."""
-    height = len(canvas)
-    y = int((height - coverage.shape[0]) / 2)
-    coverage = coverage[max(0, -y) : height - y, : canvas.shape[1] - x]
-    below = canvas[max(0, y) : max(0, y) + len(coverage), x : x + coverage.shape[1]]
-    tables = _tables(ink)
-    overlap = max(0, free - x)
-    below[:, overlap:] = tables.on_background.take(coverage[:, overlap:], axis=0)
-    if overlap:
-        part = coverage[:, :overlap]
-        below[:, :overlap] = divided_by_255(
-            below[:, :overlap] * tables.transparency.take(part, axis=0) + tables.colour.take(part, axis=0)
-        )
 
 
 def divided_by_255(values: np.ndarray) -> np.ndarray:
@@ -280,13 +198,11 @@ class _Tables(NamedTuple):
     """What each coverage looks like.
 
     Attributes:
-        opacity: (256,) uint16.
-        transparency: 255 less that, (256, 1) uint16.
+        transparency: 255 less the opacity, (256,) uint16.
         colour: the text's colour times the opacity, (256, 3) uint16.
         on_background: both laid on the background, (256, 3) uint8.
     """
 
-    opacity: np.ndarray
     transparency: np.ndarray
     colour: np.ndarray
     on_background: np.ndarray
@@ -309,8 +225,7 @@ def _tables(ink: Ink) -> _Tables:
     colour = scaled * opacity
     on_background = divided_by_255(np.array(ink.background, np.uint32) * (255 - opacity) + colour)
     return _Tables(
-        opacity[:, 0].astype(np.uint16),
-        (255 - opacity).astype(np.uint16),
+        (255 - opacity[:, 0]).astype(np.uint16),
         colour.astype(np.uint16),
         on_background.astype(np.uint8),
     )

@@ -76,7 +76,7 @@ def evaluate(
         decoded = decoder(read.logits[places], read.lengths[places], ctc.Greedy(*(field[places] for field in read.greedy)))
         texts = [decoder.alphabet.decode(batch["labels"][i, : batch["label_lengths"][i]]) for i in places]
         judged = [
-            Judged(batch["images"][i], text, reading.text, reading.confidence)
+            Judged(batch["images"][i, :, : batch["widths"][i] or None], text, reading.text, reading.confidence)
             for i, text, reading in zip(places, texts, decoded, strict=True)
         ]
         result.score += Score.of((j.reading for j in judged), texts, decoder.grammar)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from crnn_jax.errors import Interrupted
 from crnn_jax.training.log import write_whole
 
 _INTERVAL = 2.0  # seconds
@@ -43,6 +44,9 @@ def heartbeat(directory: Path, number: int, count: int) -> Iterator[None]:
     try:
         yield
         done.set()  # the others needn't wait for this one; after an error of its own they should
+    except Interrupted:  # all of them together, everything saved
+        done.set()
+        raise
     except RuntimeError:  # of jax, such as a connection that was closed
         time.sleep(PATIENCE + 2 * _INTERVAL)
         raise

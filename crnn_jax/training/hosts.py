@@ -11,14 +11,18 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from crnn_jax.errors import UserError
+from crnn_jax.errors import Interrupted, UserError
 
 _CONNECT_SECONDS = 300  # that processes wait for each other at the start
 AUTO = "auto"
 
 
-def connect(coordinator: str, processes: int | None, number: int | None) -> None:
-    """Makes this process one of several that train together; to be called before jax is first used.
+@contextmanager
+def connected(coordinator: str, processes: int | None, number: int | None) -> Iterator[None]:
+    """Makes this process one of several that train together; to be entered before jax is first used.
+
+    Who is done waits at the end for the others: if one closed its connections while another was still receiving what it
+    sent last, that one would fail.
 
     Args:
         coordinator: ``HOST:PORT`` of process 0; ``auto``: as SLURM or Open MPI say.
@@ -28,6 +32,7 @@ def connect(coordinator: str, processes: int | None, number: int | None) -> None
     Raises:
         UserError: something is missing, or the others can't be reached.
     """
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM away from this process
     try:
         jax.distributed.initialize(
             None if coordinator == AUTO else coordinator,
@@ -39,6 +44,12 @@ def connect(coordinator: str, processes: int | None, number: int | None) -> None
     except (ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the processes of this run can't be brought together at {coordinator}: {reason}") from None
+    try:
+        yield
+    except Interrupted:
+        jax.distributed.shutdown()
+        raise
+    jax.distributed.shutdown()
 
 
 def count() -> int:

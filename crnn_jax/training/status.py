@@ -52,12 +52,13 @@ def describe_run(path: Path) -> dict[str, str]:
         raise UserError(f"{path}: holds no run")
     description = _read(directory.config)
     told = {"task": str(description["task"]), "network": f"{description['config']['backbone']}, {description['config']['rnn']}"}
-    if directory.status.exists():
+    finished = directory.result.exists()
+    if directory.status.exists() and not finished:
         told |= _progress(_read(directory.status))
     if rows := read_metrics(directory.metrics):
         row = rows[-1]
         told["validated"] = f"step {row['step']}: loss {row['val_loss']:.4f}, exact match {row['exact_match']:.2%}"
-    if directory.result.exists():
+    if finished:
         result = _read(directory.result)
         told["finished"] = f"exact match {result['exact_match']:.2%} of {result['examples']} pictures by {result['judge']}"
     saved = [path for path in directory.checkpoints.glob("[0-9]*") if path.name.isdigit()]
