@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from crnn_jax.errors import UserError
 
 Backbone = Literal["vgg222", "vgg346", "light", "resnet", "densenet"]
-Recurrence = Literal["gru", "lstm", "none"]
+Recurrence = Literal["gru", "lstm", "conv", "none"]
 Head = Literal["ctc", "attention"]
 Initialization = Literal["he_uniform", "he_normal", "lecun_normal", "glorot_uniform"]
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
@@ -24,7 +24,7 @@ class Architecture:
 
     Attributes:
         backbone: convolutions; see `crnn_jax.models.backbones`.
-        rnn: what reads the columns.
+        rnn: what lets the columns see each other: recurrent layers, convolutions (`crnn_jax.models.temporal`), or nothing.
         hidden: size of the dense layer and of each direction of the recurrent layers.
         dropout: share of features dropped after the dense layer and before the classifier.
         dropout_dense: whether the first of these two is there.

@@ -16,6 +16,7 @@ from crnn_jax.models.attention import IMPOSSIBLE, Attention, positions_in_a_row
 from crnn_jax.models.backbones import VGG, DenseNet, Geometry, Light, Normalization, Padding, ResNet
 from crnn_jax.models.config import Architecture
 from crnn_jax.models.recurrent import Bidirectional, BidirectionalGRU, BidirectionalLSTM
+from crnn_jax.models.temporal import TemporalConvolutions
 
 _VGG: dict[str, tuple[tuple[int, ...], Padding]] = {"vgg222": ((2, 2, 2), "VALID"), "vgg346": ((3, 4, 6), "SAME")}
 _OTHERS: dict[str, type[Light | ResNet | DenseNet]] = {"light": Light, "resnet": ResNet, "densenet": DenseNet}
@@ -105,7 +106,9 @@ class CRNN(nn.Module):
         if a.dropout_dense:
             x = dropout(x, a.dropout, first_keys)
         lengths = jnp.minimum(geometry(a).columns(widths), columns)
-        if a.rnn != "none":
+        if a.rnn == "conv":
+            x = TemporalConvolutions(a.hidden, a.initialization, normalization)(x, lengths)
+        elif a.rnn != "none":
             layer = _RECURRENT[a.rnn]
             x = layer(a.hidden, merge="sum", initialization=a.rnn_initialization)(x, lengths)
             x = layer(a.hidden, merge="concat", initialization=a.rnn_initialization)(x, lengths)
