@@ -13,9 +13,10 @@ from crnn_jax.models.config import Initialization
 
 
 class TemporalConvolutions(nn.Module):
-    """Residual convolutions of three columns, each twice as far apart as those of the layer before (after Bai, Kolter and Koltun,
-    "An empirical evaluation of generic convolutional and recurrent networks for sequence modeling", 2018, section 3; here
-    columns see to both sides).
+    """Residual convolutions of three columns each, which lie further and further apart.
+
+    After Bai, Kolter and Koltun, "An empirical evaluation of generic convolutional and recurrent networks for sequence
+    modeling", 2018, section 3; here columns see to both sides.
 
     Attributes:
         features: of a column, C.
@@ -45,7 +46,7 @@ class TemporalConvolutions(nn.Module):
         x = jnp.where(inside, columns, 0)
         for dilation in self.dilations:
             # One matrix product: a backend's dilated convolution in one dimension is no faster, and on a CPU far slower.
-            seen = jnp.concatenate([_shifted(x, -dilation), x, _shifted(x, dilation)], axis=-1)
+            seen = jnp.concatenate([_shifted(x, dilation), x, _shifted(x, -dilation)], axis=-1)
             y = nn.Dense(self.features, kernel_init=init, use_bias=False, dtype=x.dtype)(seen)
             x = jnp.where(inside, x + Normalization(**self.normalization)(y), 0)
         return x

@@ -51,7 +51,8 @@ def test_geometry_agrees_with_the_arrays(architecture, width):
 
 
 @pytest.mark.parametrize(
-    "architecture", [Architecture(backbone="vgg222", rnn="none"), Architecture(backbone="light", rnn="none")]
+    "architecture",
+    [Architecture(backbone=name, rnn=rnn) for name, rnn in (("vgg222", "none"), ("light", "none"), ("light", "conv"))],
 )
 def test_a_column_answers_to_the_pixels_that_geometry_names(architecture):
     """Without recurrent layers, the columns that change when a bar is drawn surround the bar."""
