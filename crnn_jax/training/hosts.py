@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,7 +33,6 @@ def connected(coordinator: str, processes: int | None, number: int | None) -> It
     Raises:
         UserError: something is missing, or the others can't be reached.
     """
-    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM away from this process
     try:
         jax.distributed.initialize(
             None if coordinator == AUTO else coordinator,
@@ -44,6 +44,7 @@ def connected(coordinator: str, processes: int | None, number: int | None) -> It
     except (ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"the processes of this run can't be brought together at {coordinator}: {reason}") from None
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # jax has taken it, and wouldn't end
     try:
         yield
     except Interrupted:
