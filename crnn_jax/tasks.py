@@ -254,7 +254,7 @@ LEVEL2_LINES = Preparation(
 )
 
 
-def level2(variant: str = "competition", *, variety: float = 0.0, faint: float = 0.0) -> Task:
+def level2(variant: str = "competition", *, variety: float = 0.0, faint: float = 0.0, copied: float = 0.0) -> Task:
     """Two or three lines of formulas such as ``流=42072;圳=86;(圳-(97510*45921))*流/35864`` on a canvas of up to 4000x1000.
 
     Args:
@@ -262,21 +262,22 @@ def level2(variant: str = "competition", *, variety: float = 0.0, faint: float =
             from the background.
         variety: share of the training pictures that are drawn like ``varied``.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
+        copied: share of the training pictures that look as if taken from a page: enlarged, and compressed. Devices draw none.
 
     Raises:
         UserError: there is no such variant.
     """
     _check_variant("level2", variant, LEVEL2_STYLES)
-    grammar = Level2()
+    grammar, shares = Level2(), {"variety": variety, "faint": faint, "copied": copied}
     return Task(
         name="level2",
         alphabet=grammar.alphabet,
         preparation=LEVEL2_STRIPS,
         max_length=grammar.MAX_LENGTH,
-        source=functools.partial(drawn.Level2Source, style=LEVEL2_STYLES[variant], variety=variety, faint=faint),
+        source=functools.partial(drawn.Level2Source, style=LEVEL2_STYLES[variant], **shares),
         judge="our own drawing, whole canvases",
         grammar=grammar,
-        data={"variant": variant, "variety": variety, "faint": faint},
+        data={"variant": variant, **shares},
     )
 
 

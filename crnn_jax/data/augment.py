@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,7 @@ _SHARPEST, _SOFTEST = 0.3, 1.5  # pixels, of a blur in pictures of 48 rows
 _NOISE = 16.0  # levels
 _CONTRAST, _BRIGHTNESS = 0.4, 40.0
 _QUALITY = 30  # the lowest of JPEG
+_LARGEST = 2.0  # times that a copied picture is enlarged
 _HEIGHT = 48.0
 
 
@@ -66,12 +68,35 @@ def augment(image: np.ndarray, draws: Draws, strength: float = 1.0) -> np.ndarra
         noise = rng.normal(0, _NOISE * strength * draws.uniform(), image.shape)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if draws.uniform() < 0.3:
-        quality = 100 - int(strength * draws.uniform() * (100 - _QUALITY))
-        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        compressed = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        assert compressed is not None  # it was written just now
-        image = compressed
+        image = _compressed(image, 100 - int(strength * draws.uniform() * (100 - _QUALITY)))
     return image
+
+
+def copied(images: Sequence[np.ndarray], highest: int, draws: Draws) -> list[np.ndarray]:
+    """Parts of a picture that someone took from a page: enlarged up to twice, compressed, and made smaller again.
+
+    Args:
+        images: (h, w, 3) uint8.
+        highest: what comes is not higher, unless they are.
+        draws: where the random numbers come from.
+    """
+    scale, filtering = draws.uniform(1, _LARGEST), draws.choice((cv2.INTER_LINEAR, cv2.INTER_CUBIC))
+    quality = _QUALITY + draws.below(101 - _QUALITY)
+    left = draws.uniform(1, max(1.0, min(scale, highest / max(image.shape[0] for image in images))))  # of the scale
+
+    def one(image: np.ndarray) -> np.ndarray:
+        enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=filtering)
+        size = int(image.shape[1] * left), int(image.shape[0] * left)
+        return cv2.resize(_compressed(enlarged, quality), size, interpolation=cv2.INTER_AREA)
+
+    return [one(image) for image in images]
+
+
+def _compressed(image: np.ndarray, quality: int) -> np.ndarray:
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    compressed = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert compressed is not None  # it was written just now
+    return compressed
 
 
 def _turned(image: np.ndarray, draws: Draws, strength: float) -> np.ndarray:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crnn_jax.alphabet import Alphabet
+from crnn_jax.data.augment import copied
 from crnn_jax.data.examples import ENDLESS, Example
 from crnn_jax.drawing import captcha, level1, level2, line
 from crnn_jax.drawing.random import Draws, Split
 from crnn_jax.grammar import Level1, Level2
-from crnn_jax.locate import join
+from crnn_jax.locate import STRIP_HEIGHT, join
 
 CAPTCHA_ALPHABET = Alphabet(string.digits + string.ascii_uppercase)
 CAPTCHA_LENGTH = 4
@@ -142,6 +143,7 @@ class Level2Source:
         style: of the pictures.
         variety: share of the training pictures that are drawn in many faces and weights instead.
         faint: share of the training pictures whose text is nearly as bright as the background, besides those of chance.
+        copied: share of the training pictures that someone took from a page, see `crnn_jax.data.augment.copied`.
     """
 
     split: Split
@@ -149,6 +151,7 @@ class Level2Source:
     style: level2.Style
     variety: float = 0.0
     faint: float = 0.0
+    copied: float = 0.0
 
     def __len__(self) -> int:
         return ENDLESS
@@ -160,7 +163,10 @@ class Level2Source:
         if self.split != "train":
             return Example(level2.draw(text, ink, self.style, draws).image, text)
         style = level2.VARIED if draws.uniform() < self.variety else self.style
-        return Example(join(level2.draw_crops(text, ink, style, draws)), text if ink.visible else "")
+        crops = level2.draw_crops(text, ink, style, draws)
+        if draws.uniform() < self.copied:
+            crops = copied(crops, STRIP_HEIGHT, draws)
+        return Example(join(crops), text if ink.visible else "")
 
 
 def _choose_ink(draws: Draws, split: Split, darkest: bool, faint: float) -> line.Ink:

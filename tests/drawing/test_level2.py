@@ -7,6 +7,7 @@ from crnn_jax.data.drawn import Level2Source
 from crnn_jax.drawing import level2, line
 from crnn_jax.drawing.random import Draws
 from crnn_jax.grammar import Level2
+from crnn_jax.locate import STRIP_HEIGHT
 
 TEXT = "流=42072;圳=86;(圳-(97510*45921))*流/35864"
 INK = line.Ink((240, 250, 245), (190, 60, 140))
@@ -34,6 +35,19 @@ def test_picture_is_a_function_of_seed_split_and_index():
         np.testing.assert_array_equal(source[i].image, Level2Source("train", 3, level2.COMPETITION, 0.5, 0.1)[i].image)
     assert source[7].text != source[2].text
     assert source[7].text != Level2Source("validation", 3, level2.COMPETITION)[7].text
+
+
+def test_copied_pictures_are_larger_and_compressed():
+    plain, copied = (Level2Source("train", 3, level2.COMPETITION, copied=share) for share in (0.0, 1.0))
+    scales = []
+    for i in range(12):
+        assert copied[i].text == plain[i].text
+        images = plain[i].image, copied[i].image
+        exact = [np.mean((image == image[0, 0]).all(axis=2)) for image in images]
+        assert exact[1] < exact[0]
+        assert images[1].shape[0] <= max(STRIP_HEIGHT, images[0].shape[0])
+        scales.append(images[1].shape[0] / images[0].shape[0])
+    assert 0.98 < min(scales) < 1.1 < max(scales)
 
 
 @pytest.mark.parametrize("split", ["validation", "test", "generate"])
