@@ -268,7 +268,8 @@ def level2(variant: str = "competition", *, variety: float = 0.0, faint: float =
         UserError: there is no such variant.
     """
     _check_variant("level2", variant, LEVEL2_STYLES)
-    grammar, shares = Level2(), {"variety": variety, "faint": faint, "copied": copied}
+    grammar = Level2()
+    shares: dict[str, Any] = {"variety": variety, "faint": faint, "copied": copied}
     return Task(
         name="level2",
         alphabet=grammar.alphabet,

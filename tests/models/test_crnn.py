@@ -6,7 +6,7 @@ import pytest
 
 from crnn_jax import Alphabet, Architecture, UserError
 from crnn_jax.data.examples import Preparation
-from crnn_jax.models.backbones import max_pool, space_to_depth
+from crnn_jax.models.backbones import _parts, convolve_in_cache, max_pool, space_to_depth
 from crnn_jax.models.crnn import CRNN, dropout, geometry, in_a_row, output_columns
 from crnn_jax.training.state import parameter_count
 
@@ -74,6 +74,32 @@ def test_bfloat16_gives_float32_logits_close_to_float32_s():
     half, _ = CRNN(LIGHT, 37, jnp.bfloat16).apply(variables, images, jnp.full(2, 170))
     assert half.dtype == jnp.float32
     assert 0 < np.abs(half - full).max() < 0.1
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize(
+    ("batch", "side", "channels", "size", "parts"), [(1, 9, 3, 3, 1), (4, 64, 160, 1, 2), (6, 64, 192, 3, 3)]
+)
+def test_convolution_in_parts_is_the_same(dtype, padding, batch, side, channels, size, parts):
+    x, kernel = (
+        jax.random.normal(jax.random.key(i), shape, dtype)
+        for i, shape in enumerate([(batch, side, side, 3), (size, size, 3, channels)])
+    )
+    assert _parts(batch, batch * side * side * max(3, channels)) == parts
+
+    def whole_or_in_parts(convolve):
+        def loss(x, kernel):
+            y = convolve(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            return jnp.sum(jnp.sin(y.astype(jnp.float32)))
+
+        return jax.value_and_grad(loss, (0, 1))(x, kernel)
+
+    ours, plain = whole_or_in_parts(convolve_in_cache), whole_or_in_parts(jax.lax.conv_general_dilated)
+    tolerance = 1e-4 if dtype == jnp.float32 else 0.05
+    values = ([np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(tree)] for tree in (ours, plain))
+    for a, b in zip(*values, strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max())
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (2, 1), (1, 2), (3, 2)])
