@@ -61,7 +61,7 @@ RECIPES = {
         tasks.level2(variety=0.25, faint=0.01, copied=0.1),
         Config(
             backbone="light",
-            epochs=15,
+            epochs=12,
             steps_per_epoch=400,
             batch_size=32,
             optimizer="muon",
