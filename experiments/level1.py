@@ -2,7 +2,8 @@
 
     python -m experiments.level1 --recipe=quick
 
-``quick`` trains the `light` network on 384,000 pictures that we draw. With more time, or from the competition's own folder
+``quick`` trains the `light` network on 384,000 pictures that we draw. On two cores of an AMD EPYC that took 19 minutes, all in
+all, and read 99.62% of 10,000 others right (95%: 99.48 to 99.72). One run. With more time, or from the competition's own folder
 (``0.png ...`` and ``labels.txt``):
 
     python -m experiments.level1 --recipe=quick --epochs=100 --workdir=runs/level1-long

@@ -18,11 +18,15 @@ from training.test_loop import metrics_of, newest_step, state_of
 PROGRAM = Path(__file__).parent.parent / "bars_run.py"
 
 
-def start(workdir, processes=1, devices=1, **options):
-    """One run in several processes, which share nothing but the directory."""
+def free_address():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def start(workdir, processes=1, devices=1, **options):
+    """One run in several processes, which share nothing but the directory."""
+    coordinator = free_address()
     environment = {
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
@@ -137,6 +141,19 @@ def test_a_signal_to_one_or_all_stops_all_and_one_alone_goes_on(alone, tmp_path,
     assert newest_step(tmp_path) <= 20
     run(tmp_path, steps=10)
     assert_same(alone, tmp_path)
+
+
+def test_sigterm_before_training_ends_a_process():
+    """jax takes the signal when processes come together, and then does nothing about it."""
+    program = """
+import os, signal, sys, time
+from crnn_jax.training import hosts
+with hosts.connected(sys.argv[1], 1, 0):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+"""
+    coordinator = free_address()
+    assert subprocess.run([sys.executable, "-c", program, coordinator], check=False, timeout=60).returncode == -signal.SIGTERM
 
 
 @pytest.mark.slow
