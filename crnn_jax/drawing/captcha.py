@@ -2,16 +2,20 @@
 
 The package draws with ``secrets``, which can't be seeded. `draw` takes its random numbers in the package's own order, so
 that the two give the same picture, byte for byte, when they are fed the same numbers (``tests/drawing/test_captcha.py``
-does that), and it is faster because it keeps each glyph's ink and skips the blanks, which leave none.
+does that). It is faster because it keeps each glyph's ink, skips the blanks, which leave none, and computes of Pillow's
+work only what is seen (`crnn_jax.drawing.pillow`).
 """
 
 from __future__ import annotations
+
+import functools
+from types import ModuleType
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from crnn_jax.drawing.fonts import glyph
-from crnn_jax.drawing.line import smooth
+from crnn_jax.drawing.line import dot, draw_dots, empty, smooth
 from crnn_jax.drawing.random import RandomNumbers
 
 FONT = "DroidSansMono.ttf"
@@ -40,12 +44,11 @@ def draw(text: str, width: int, height: int, draws: RandomNumbers) -> np.ndarray
     background = _colour(238, 255, draws)
     opacity = draws.below(36) + 220
     colour = (*_colour(10, 200, draws), opacity)
-    image = _draw_text(text, colour, background, width, height, draws)
-    canvas = ImageDraw.Draw(image)
-    for _ in range(DOTS):
-        x, y = draws.below(width + 1), draws.below(height + 1)
-        canvas.line(((x, y), (x - 1, y - 1)), fill=colour, width=3)
-    _draw_arc(canvas, colour, width, height, draws)
+    canvas = _draw_text(text, np.array(colour), background, width, height, draws)
+    places = np.array([(draws.below(width + 1), draws.below(height + 1)) for _ in range(DOTS)])
+    draw_dots(canvas, places[:, ::-1], dot()[None], np.array([colour[:3]], np.uint8))
+    image = Image.fromarray(canvas)
+    _draw_arc(ImageDraw.Draw(image), colour, width, height, draws)
     return smooth(np.asarray(image))
 
 
@@ -53,43 +56,54 @@ def _colour(low: int, high: int, draws: RandomNumbers) -> Colour:
     return tuple(draws.below(high - low + 1) + low for _ in range(3))
 
 
-def _draw_text(text: str, colour: Colour, background: Colour, width: int, height: int, draws: RandomNumbers) -> Image.Image:
+def _draw_text(text: str, colour: np.ndarray, background: Colour, width: int, height: int, draws: RandomNumbers) -> np.ndarray:
     """Characters side by side, each overlapping the one before by up to a quarter of the average width."""
-    pieces: list[tuple[Image.Image | None, int, int]] = []
+    pieces: list[tuple[np.ndarray | None, int, int]] = []
     for character in text:
         if draws.uniform() > BLANK_PROBABILITY:
             pieces.append(_draw_character(" ", colour, draws))
         pieces.append(_draw_character(character, colour, draws))
     text_width = sum(piece_width for _, piece_width, _ in pieces)
-    canvas = Image.new("RGB", (max(text_width, width), height), background)
+    canvas = empty(height, max(text_width, width), background)
     average = int(text_width / len(text))
     x = int(average * 0.1)
-    for image, piece_width, piece_height in pieces:
-        if image is not None:
-            mask = Image.fromarray(_MASK_TABLE[np.asarray(image.convert("L"))])
-            canvas.paste(image, (x, int((height - piece_height) / 2)), mask)
+    for piece, piece_width, piece_height in pieces:
+        if piece is not None:
+            _pillow().paste_by_luminance(canvas, piece, x, int((height - piece_height) / 2), _MASK_TABLE)
         x += piece_width - draws.below(int(0.25 * average) + 1)
-    return canvas.resize((width, height)) if text_width > width else canvas
+    return np.array(Image.fromarray(canvas).resize((width, height))) if text_width > width else canvas
 
 
-def _draw_character(character: str, colour: Colour, draws: RandomNumbers) -> tuple[Image.Image | None, int, int]:
-    """One character, rotated and warped, with its width and height; no image where there is no ink."""
-    ink, w, h = glyph(FONT, FONT_SIZES[draws.below(len(FONT_SIZES))], character)
+def _draw_character(character: str, colour: np.ndarray, draws: RandomNumbers) -> tuple[np.ndarray | None, int, int]:
+    """One character, rotated and warped, (h, w, 4) uint8, with its width and height; no picture where there is no ink."""
+    coverage, w, h = _coverage(FONT_SIZES[draws.below(len(FONT_SIZES))], character)
     # The package shifts the glyph inside a box that it then cuts off again: two numbers without effect.
     draws.below(5), draws.below(7)
     angle = -ROTATION + draws.uniform() * 2 * ROTATION
     dx = w * draws.uniform() * 0.2 + 0.1
     dy = h * draws.uniform() * (0.3 - 0.2) + 0.2
     x1, y1, x2, y2 = (int(draws.uniform() * 2 * d - d) for d in (dx, dy, dx, dy))
-    if ink is None:
+    if coverage is None:
         return None, w, h
-    image = Image.new("RGBA", ink.size)
-    image.paste(colour, (0, 0), ink)
-    image = image.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+    affine, *turned = _pillow().rotation(coverage.shape[1], coverage.shape[0], angle)
     w2, h2 = w + abs(x1) + abs(x2), h + abs(y1) + abs(y2)
-    corners = (x1, y1, -x1, h2 - y2, w2 + x2, h2 + y2, w2 - x2, -y1)
-    image = image.resize((w2, h2)).transform((w, h), Image.Transform.QUAD, corners)
-    return image, w, h
+    corners = np.array([x1, y1, -x1, h2 - y2, w2 + x2, h2 + y2, w2 - x2, -y1], np.float64)
+    piece = np.empty((h, w, 4), np.uint8)
+    _pillow().rotate_resize_and_warp(coverage, colour, affine, tuple(turned), (w2, h2), corners, piece)
+    return piece, w, h
+
+
+@functools.cache
+def _coverage(size: int, character: str) -> tuple[np.ndarray | None, int, int]:
+    """A character's ink, (h, w) uint8, with its width and height; see `crnn_jax.drawing.fonts.Glyph`."""
+    ink, width, height = glyph(FONT, size, character)
+    return None if ink is None else np.asarray(ink), width, height
+
+
+def _pillow() -> ModuleType:
+    from crnn_jax.drawing import pillow  # imports numba, for which those who only read don't wait
+
+    return pillow
 
 
 def _draw_arc(canvas: ImageDraw.ImageDraw, colour: Colour, width: int, height: int, draws: RandomNumbers) -> None:

@@ -10,14 +10,15 @@ import numba
 import numpy as np
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of arrays and numbers, compiled when it is first called, and kept on disk where that can be written."""
     try:
         return numba.njit(function, cache=True)
     except RuntimeError:  # there is no place to keep what was compiled
         return numba.njit(function)
 
 
-@_compiled
+@compiled
 def rotate_and_warp(
     ink: np.ndarray,
     turned: tuple[int, int],
@@ -75,7 +76,7 @@ def rotate_and_warp(
             out[i, j] = min(255, int(product + 0.5) * 255 // max(1, int(alpha + 0.5)))
 
 
-@_compiled
+@compiled
 def paste(
     canvas: np.ndarray,
     coverage: np.ndarray,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol, TypeVar, get_args
 
 import numpy as np
@@ -48,22 +48,20 @@ class Draws:
     def __init__(self, seed: int, split: Split, index: int) -> None:
         key = np.array([seed * _SPLIT_ROOM + SPLITS.index(split), index], dtype=np.uint64)
         self._generator = np.random.Generator(np.random.Philox(key=key))
-        self._block: list[float] = []
-        self._position = 0
+        self._numbers = self._one_by_one()
+
+    def _one_by_one(self) -> Iterator[float]:
+        # Python's own floats, taken from a block: the generator is slow at one number a call.
+        while True:
+            yield from self._generator.random(self._BLOCK).tolist()
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """A float in [low, high)."""
-        # Python's own floats, taken from a block: the generator is slow at one number a call.
-        if self._position == len(self._block):
-            self._block = self._generator.random(self._BLOCK).tolist()
-            self._position = 0
-        value = self._block[self._position]
-        self._position += 1
-        return low + value * (high - low)
+        return low + next(self._numbers) * (high - low)
 
     def below(self, n: int) -> int:
         """An integer in [0, n)."""
-        return int(self.uniform() * n)
+        return int(next(self._numbers) * n)
 
     def many(self, count: int) -> np.ndarray:
         """(count,) float64 in [0, 1)."""
