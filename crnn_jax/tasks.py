@@ -165,7 +165,7 @@ class _FolderSplits:
         return replace(source, seed=seed) if isinstance(source, RecombinedSource) else source
 
 
-def captcha(emphasis: float = 0.0) -> Task:
+def captcha(emphasis: float = 0.0, older: float = 0.0) -> Task:
     """Four characters of 0-9A-Z at 170x80 that look like those of the ``captcha`` package.
 
     We draw the pictures for training and validation, reproducibly; the package itself, unmodified, draws those of the
@@ -174,6 +174,8 @@ def captcha(emphasis: float = 0.0) -> Task:
     Args:
         emphasis: share of the characters in training that are 0 or O, besides those that chance brings: they are the
             hardest to tell apart. Other splits have every character equally often.
+        older: share of the pictures in training that are drawn as version 0.6 of the package did, which warped characters
+            further.
     """
     from importlib.metadata import version
 
@@ -182,8 +184,8 @@ def captcha(emphasis: float = 0.0) -> Task:
         alphabet=drawn.CAPTCHA_ALPHABET,
         preparation=Preparation(drawn.CAPTCHA_HEIGHT, drawn.CAPTCHA_WIDTH),
         max_length=drawn.CAPTCHA_LENGTH,
-        source=functools.partial(drawn.captcha_source, emphasis=emphasis),
-        data={"emphasis": emphasis},
+        source=functools.partial(drawn.captcha_source, emphasis=emphasis, older=older),
+        data={"emphasis": emphasis, "older": older},
         judge=f"the unmodified captcha package {version('captcha')}",
         exhibit=lambda: drawn.package_captcha("0O0O"),
     )

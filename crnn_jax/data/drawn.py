@@ -31,19 +31,21 @@ class CaptchaSource:
         split: of the examples.
         seed: likewise.
         emphasis: share of the characters that are 0 or O, besides those that chance brings.
+        older: share of the pictures that are drawn as version 0.6 of the package did.
     """
 
     split: Split
     seed: int
     emphasis: float = 0.0
+    older: float = 0.0
 
     def __len__(self) -> int:
         return ENDLESS
 
     def __getitem__(self, index: int) -> Example:
         draws = Draws(self.seed, self.split, index)
-        text = _captcha_text(draws, self.emphasis)
-        return Example(captcha.draw(text, CAPTCHA_WIDTH, CAPTCHA_HEIGHT, draws), text)
+        text, older = _captcha_text(draws, self.emphasis), self.older > 0 and draws.uniform() < self.older
+        return Example(captcha.draw(text, CAPTCHA_WIDTH, CAPTCHA_HEIGHT, draws, older=older), text)
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,11 @@ class PackageCaptchaSource:
         return package_captcha(_captcha_text(Draws(self.seed, "test", index)))
 
 
-def captcha_source(split: Split, seed: int, emphasis: float = 0.0) -> CaptchaSource | PackageCaptchaSource:
+def captcha_source(split: Split, seed: int, emphasis: float = 0.0, older: float = 0.0) -> CaptchaSource | PackageCaptchaSource:
     """Our captchas for training, with some emphasis, and validation; the package's own to be judged on."""
     if split == "test":
         return PackageCaptchaSource(seed)
-    return CaptchaSource(split, seed, emphasis if split == "train" else 0.0)
+    return CaptchaSource(split, seed, emphasis, older) if split == "train" else CaptchaSource(split, seed)
 
 
 def package_captcha(text: str) -> Example:

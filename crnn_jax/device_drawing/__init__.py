@@ -46,7 +46,7 @@ def _make_draw(task: Task) -> Draw:
     match task.name:
         case "captcha" if "emphasis" in data:
             size = task.preparation.width, task.preparation.height
-            return captcha.make_draw(task.alphabet, CAPTCHA_LENGTH, *size, CAPTCHA_HARD, data["emphasis"])
+            return captcha.make_draw(task.alphabet, CAPTCHA_LENGTH, *size, CAPTCHA_HARD, data["emphasis"], data["older"])
         case "level1" if "emphasis" in data:
             return level1.make_draw(LEVEL1_STYLES[data["variant"]], data["faint"], data["emphasis"], data["hard"])
         case "level2" if "variety" in data:

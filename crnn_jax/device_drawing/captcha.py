@@ -22,7 +22,9 @@ def _atlas(characters: str) -> Atlas:
     return make_atlas(Face(captcha.FONT, size, c) for size in captcha.FONT_SIZES for c in characters + " ")
 
 
-def make_draw(alphabet: Alphabet, length: int, width: int, height: int, hard: str = "", emphasis: float = 0.0) -> Draw:
+def make_draw(
+    alphabet: Alphabet, length: int, width: int, height: int, hard: str = "", emphasis: float = 0.0, older: float = 0.0
+) -> Draw:
     """The training pictures of `crnn_jax.data.drawn.CaptchaSource`, by the same chances.
 
     Args:
@@ -32,6 +34,7 @@ def make_draw(alphabet: Alphabet, length: int, width: int, height: int, hard: st
         height: likewise.
         hard: characters that are drawn more often.
         emphasis: share of the characters that are among these, besides those of chance.
+        older: share of the pictures that are drawn as version 0.6 of the package did.
     """
     atlas = _atlas(alphabet.characters)
     kinds = len(alphabet.characters) + 1
@@ -39,7 +42,7 @@ def make_draw(alphabet: Alphabet, length: int, width: int, height: int, hard: st
     room = int(np.asarray(atlas.sizes[:, 0]).max()) * 2 * length
 
     def draw(key: jax.Array) -> Drawn:
-        text_key, ink_key, size_key, piece_key, noise_key = jax.random.split(key, 5)
+        text_key, ink_key, size_key, piece_key, noise_key, warp_key = jax.random.split(key, 6)
         chance = jax.random.uniform(text_key, (4, length))
         chosen = difficult[(chance[1] * len(difficult)).astype(jnp.int32)]
         ids = jnp.where(chance[0] < emphasis, chosen, (chance[2] * (kinds - 1)).astype(jnp.int32))
@@ -47,7 +50,9 @@ def make_draw(alphabet: Alphabet, length: int, width: int, height: int, hard: st
         characters = jnp.stack([jnp.full(length, kinds - 1), ids], axis=1).reshape(-1)
         present = jnp.stack([chance[3] > captcha.BLANK_PROBABILITY, jnp.ones(length, bool)], axis=1).reshape(-1)
         sizes = jax.random.randint(size_key, (2 * length,), 0, len(captcha.FONT_SIZES))
-        pieces = _choose_pieces(piece_key, atlas, sizes * kinds + characters, present)
+        is_older = jax.random.uniform(warp_key) < older
+        warp = jax.tree.map(lambda a, b: jnp.where(is_older, a, b), captcha.OLDER_WARP, captcha.WARP)
+        pieces = _choose_pieces(piece_key, atlas, sizes * kinds + characters, present, warp)
         colours = jax.random.uniform(ink_key, (2, 3))
         ink = line.Ink(238 + (colours[0] * 18).astype(jnp.int32), 10 + (colours[1] * 191).astype(jnp.int32))
         picture = line.side_by_side(atlas, pieces, length, ink, height, width, room, solid=True)
@@ -57,11 +62,11 @@ def make_draw(alphabet: Alphabet, length: int, width: int, height: int, hard: st
     return draw
 
 
-def _choose_pieces(key: jax.Array, atlas: Atlas, glyphs: jax.Array, present: jax.Array) -> line.Pieces:
-    """By the package's chances, in which a factor and a summand have changed places."""
+def _choose_pieces(key: jax.Array, atlas: Atlas, glyphs: jax.Array, present: jax.Array, warp: captcha.Warp) -> line.Pieces:
+    """By the package's chances."""
     chance = jax.random.uniform(key, (8, len(glyphs)))
-    width, height = atlas.sizes[glyphs].T
-    dx, dy = width * chance[0] * 0.2 + 0.1, height * chance[1] * 0.1 + 0.2
+    sizes = zip(atlas.sizes[glyphs].T, chance[:2], *warp, strict=True)
+    dx, dy = (size * (least + share * more) + shift for size, share, least, more, shift in sizes)
     corners = (2 * chance[2:6] - 1) * jnp.stack([dx, dy, dx, dy])
     angles = jnp.radians((2 * chance[6] - 1) * captcha.ROTATION)
     return line.Pieces(glyphs, present, angles, corners.T.astype(jnp.int32), chance[7])

@@ -9,7 +9,9 @@ work only what is seen (`crnn_jax.drawing.pillow`).
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Sequence
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -27,9 +29,28 @@ DOTS = 30
 _MASK_TABLE = np.array([min(255, int(value * 1.97)) for value in range(256)], np.uint8)
 
 Colour = tuple[int, ...]
+Piece = tuple[np.ndarray | None, int, int]  # (h, w, 4) uint8, if there is ink, w, h
 
 
-def draw(text: str, width: int, height: int, draws: RandomNumbers) -> np.ndarray:
+class Warp(NamedTuple):
+    """How far the corners of a character are moved at most, across and down: ``size * (least + chance * more) + shift``.
+
+    Attributes:
+        least: shares of its size, as the next one.
+        more: the chance is of [0, 1).
+        shift: pixels.
+    """
+
+    least: tuple[float, float]
+    more: tuple[float, float]
+    shift: tuple[float, float]
+
+
+OLDER_WARP = Warp(least=(0.1, 0.2), more=(0.3 - 0.1, 0.3 - 0.2), shift=(0.0, 0.0))
+WARP = Warp(least=(0.0, 0.0), more=(0.3 - 0.1, 0.3 - 0.2), shift=(0.1, 0.2))  # in 0.7, a factor has become a summand
+
+
+def draw(text: str, width: int, height: int, draws: RandomNumbers, *, older: bool = False) -> np.ndarray:
     """Draws a text as ``captcha.image.ImageCaptcha(width, height).generate_image(text)`` does.
 
     Args:
@@ -37,6 +58,7 @@ def draw(text: str, width: int, height: int, draws: RandomNumbers) -> np.ndarray
         width: of the picture, in pixels.
         height: likewise.
         draws: where the random numbers come from.
+        older: as version 0.6 did, which warped characters further.
 
     Returns:
         (height, width, 3) uint8, RGB.
@@ -44,7 +66,8 @@ def draw(text: str, width: int, height: int, draws: RandomNumbers) -> np.ndarray
     background = _colour(238, 255, draws)
     opacity = draws.below(36) + 220
     colour = (*_colour(10, 200, draws), opacity)
-    canvas = _draw_text(text, np.array(colour), background, width, height, draws)
+    pieces = list(_draw_characters(text, np.array(colour), OLDER_WARP if older else WARP, draws))
+    canvas = _side_by_side(pieces, len(text), background, width, height, draws)
     places = np.array([(draws.below(width + 1), draws.below(height + 1)) for _ in range(DOTS)])
     draw_dots(canvas, places[:, ::-1], dot()[None], np.array([colour[:3]], np.uint8))
     image = Image.fromarray(canvas)
@@ -56,16 +79,20 @@ def _colour(low: int, high: int, draws: RandomNumbers) -> Colour:
     return tuple(draws.below(high - low + 1) + low for _ in range(3))
 
 
-def _draw_text(text: str, colour: np.ndarray, background: Colour, width: int, height: int, draws: RandomNumbers) -> np.ndarray:
-    """Characters side by side, each overlapping the one before by up to a quarter of the average width."""
-    pieces: list[tuple[np.ndarray | None, int, int]] = []
+def _draw_characters(text: str, colour: np.ndarray, warp: Warp, draws: RandomNumbers) -> Iterator[Piece]:
     for character in text:
         if draws.uniform() > BLANK_PROBABILITY:
-            pieces.append(_draw_character(" ", colour, draws))
-        pieces.append(_draw_character(character, colour, draws))
+            yield _draw_character(" ", colour, warp, draws)
+        yield _draw_character(character, colour, warp, draws)
+
+
+def _side_by_side(
+    pieces: Sequence[Piece], count: int, background: Colour, width: int, height: int, draws: RandomNumbers
+) -> np.ndarray:
+    """Each overlaps the one before by up to a quarter of the average width of the ``count`` characters."""
     text_width = sum(piece_width for _, piece_width, _ in pieces)
     canvas = empty(height, max(text_width, width), background)
-    average = int(text_width / len(text))
+    average = int(text_width / count)
     x = int(average * 0.1)
     for piece, piece_width, piece_height in pieces:
         if piece is not None:
@@ -74,14 +101,15 @@ def _draw_text(text: str, colour: np.ndarray, background: Colour, width: int, he
     return np.array(Image.fromarray(canvas).resize((width, height))) if text_width > width else canvas
 
 
-def _draw_character(character: str, colour: np.ndarray, draws: RandomNumbers) -> tuple[np.ndarray | None, int, int]:
-    """One character, rotated and warped, (h, w, 4) uint8, with its width and height; no picture where there is no ink."""
+def _draw_character(character: str, colour: np.ndarray, warp: Warp, draws: RandomNumbers) -> Piece:
+    """One character, rotated and warped, with its width and height; no picture where there is no ink."""
     coverage, w, h = _coverage(FONT_SIZES[draws.below(len(FONT_SIZES))], character)
     # The package shifts the glyph inside a box that it then cuts off again: two numbers without effect.
     draws.below(5), draws.below(7)
     angle = -ROTATION + draws.uniform() * 2 * ROTATION
-    dx = w * draws.uniform() * 0.2 + 0.1
-    dy = h * draws.uniform() * (0.3 - 0.2) + 0.2
+    dx, dy = (
+        size * least + size * draws.uniform() * more + shift for size, least, more, shift in zip((w, h), *warp, strict=True)
+    )
     x1, y1, x2, y2 = (int(draws.uniform() * 2 * d - d) for d in (dx, dy, dx, dy))
     if coverage is None:
         return None, w, h

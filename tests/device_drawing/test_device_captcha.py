@@ -54,13 +54,30 @@ def test_the_same_numbers_give_the_same_text(index, draw_text):
     draws = Draws(2, "train", index)
     text = "".join(draws.choice(ALPHABET.characters) for _ in range(4))
     background, colour = (250, 240, 245), (20 + 20 * index, 180 - 20 * index, 60)
-    host = captcha._draw_text(text, (*colour, 240), background, 170, 80, Draws(3, "train", index))
+    draws = Draws(3, "train", index)
+    characters = list(captcha._draw_characters(text, np.array((*colour, 240)), captcha.WARP, draws))
+    host = captcha._side_by_side(characters, 4, background, 170, 80, draws)
     pieces = pieces_of(text, Draws(3, "train", index))
     ink = line.Ink(jnp.array(background), jnp.array(colour))
     device = draw_text(pieces, ink)
     difference = np.abs(np.asarray(device) - np.asarray(host).astype(int))
     assert np.mean(difference) < 2
     assert np.mean(difference > 60) < 0.02
+
+
+@pytest.mark.parametrize("warp", [captcha.WARP, captcha.OLDER_WARP])
+def test_corners_move_as_far_as_on_the_host(warp):
+    atlas = device_captcha._atlas(ALPHABET.characters)
+    glyphs = jnp.full(2000, CHARACTERS.index("W"))
+    chosen = device_captcha._choose_pieces(jax.random.key(0), atlas, glyphs, jnp.ones(2000, bool), warp)
+    width, height = np.asarray(atlas.sizes[glyphs[0]])
+    most = [
+        size * (least + more) + shift
+        for size, least, more, shift in zip((width, height) * 2, *(2 * p for p in warp), strict=True)
+    ]
+    reached = np.abs(np.asarray(chosen.corners)).max(axis=0)
+    assert np.all(reached <= most)
+    assert np.all(reached >= np.array(most) - 2)
 
 
 def test_pictures_are_statistically_those_of_the_package():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from crnn_jax.data.drawn import CaptchaSource, PackageCaptchaSource
-from crnn_jax.drawing.captcha import draw
+from crnn_jax.drawing.captcha import OLDER_WARP, draw
 from crnn_jax.drawing.random import Draws
 from crnn_jax.tasks import captcha
 
@@ -34,6 +34,24 @@ def test_same_numbers_give_the_package_s_picture_byte_for_byte(monkeypatch, text
         monkeypatch.setattr(package, "secrets", Secrets(Draws(1, "train", index)))
         theirs = np.asarray(generator.generate_image(text))
         np.testing.assert_array_equal(draw(text, width, height, Draws(1, "train", index)), theirs)
+
+
+def test_older_pictures_are_warped_further():
+    """Version 0.6 takes 0.1 to 0.3 of a character's width and 0.2 to 0.3 of its height."""
+
+    def drawn(older):
+        draws = Draws(1, "train", 3)
+        return draw("0O0O", 170, 80, draws, older=older), draws.uniform()
+
+    (older, number), (newer, same_number) = drawn(True), drawn(False)
+    assert number == same_number  # as many were drawn
+    assert not np.array_equal(older, newer)
+    reaches = [[least + more, 40 * (least + more) + shift] for least, more, shift in zip(*OLDER_WARP, strict=True)]
+    np.testing.assert_allclose(reaches, [[0.3, 12], [0.3, 12]])
+    source, plain = (CaptchaSource("train", 7, older=share) for share in (0.5, 0.0))
+    changed = [not np.array_equal(source[i].image, plain[i].image) for i in range(20)]
+    assert source[3].text == plain[3].text
+    assert any(changed)
 
 
 def test_pictures_look_the_same_in_the_mean():
