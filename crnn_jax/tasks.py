@@ -195,6 +195,7 @@ LEVEL1_STYLES = {
     "competition": level1_drawing.COMPETITION,
     "author": level1_drawing.AUTHOR,
     "faint": level1_drawing.FAINT,
+    "unseen": level1_drawing.UNSEEN,
 }
 
 
@@ -210,7 +211,8 @@ def level1(
 
     Args:
         variant: ``competition``: one face a picture, 15 dots; ``author``: a face for each character and 30 dots, which is what
-            the source document's author drew for training; ``faint``: texts that can hardly be told from the background.
+            the source document's author drew for training; ``faint``: texts that can hardly be told from the background;
+            ``unseen``: the faces of level 2, to judge how well others than those of training are read.
         equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
         emphasis: share of the training pictures in the faces that are misread most often, besides those that come by chance.

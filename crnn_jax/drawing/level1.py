@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from crnn_jax.drawing import level2
 from crnn_jax.drawing.line import Ink, character, dot, draw_dots, side_by_side, smooth
 from crnn_jax.drawing.random import RandomNumbers
 
@@ -35,7 +36,6 @@ FONTS = (
     "Tinos-Bold.ttf",
     "DejaVuSans.ttf",
 )
-
 
 # Those in which a network makes the most mistakes, the first one twice as many as any other.
 HARD_FONTS = (
@@ -68,6 +68,7 @@ class Style:
 COMPETITION = Style()
 AUTHOR = Style(one_font=False, dots=30)  # how the document's author drew for training
 FAINT = Style(darkest=True)
+UNSEEN = Style(fonts=level2.FACES)  # none of which is trained with
 
 
 def draw(text: str, ink: Ink, style: Style, draws: RandomNumbers) -> np.ndarray:

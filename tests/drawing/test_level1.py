@@ -130,7 +130,8 @@ def test_a_text_without_trace_is_empty_in_training_and_never_judged():
 
 
 def test_every_font_has_every_character():
-    for font in level1.FONTS:
+    assert not set(level1.UNSEEN.fonts) & set(level1.FONTS)
+    for font in (*level1.FONTS, *level1.UNSEEN.fonts):
         assert font_path(font).is_file()
         inks = {c: glyph(font, 45, c).coverage for c in "0123456789+-*()"}
         assert all(ink is not None for ink in inks.values()), font
