@@ -121,7 +121,7 @@ def character(
     turned = _turned(ink.shape[1] - 2, ink.shape[0] - 2, cos, sin)
     (width, height), corners = ((w, h), (x1, y1, x2, y2)) if text != UNWARPED else (turned, (0, 0, 0, 0))
     out = np.empty((max(1, round(height * scale[1])), max(1, round(width * scale[0]))), np.uint8)
-    _pixels().rotate_and_warp(ink, turned, cos, sin, (width, height), np.array(corners), out)
+    _pixels().rotate_and_warp(ink, turned, cos, sin, (width, height), corners, out)
     return out
 
 

@@ -25,7 +25,7 @@ def rotate_and_warp(
     cos: float,
     sin: float,
     size: tuple[int, int],
-    corners: np.ndarray,
+    corners: tuple[int, int, int, int],
     out: np.ndarray,
 ) -> None:
     """Rotates a picture, moves its corners and resizes it.
@@ -39,7 +39,7 @@ def rotate_and_warp(
         cos: of the angle.
         sin: of the angle.
         size: width and height after the corners have been moved.
-        corners: (4,) int, how far they are moved: x1, y1, x2, y2 of the ``captcha`` package.
+        corners: how far they are moved: x1, y1, x2, y2 of the ``captcha`` package.
         out: (h', w') uint8, becomes the coverage.
     """
     width, height = size
