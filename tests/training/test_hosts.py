@@ -130,7 +130,8 @@ def wait_for_a_step(process):
             return
 
 
-@pytest.mark.parametrize("signalled", [[1], pytest.param([0, 1], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("signalled", [[1], [0, 1]])
 def test_a_signal_to_one_or_all_stops_all_and_one_alone_goes_on(alone, tmp_path, signalled):
     processes = start(tmp_path, processes=2, devices=2, steps=10, save_seconds=0.5)
     wait_for_a_step(processes[0])
