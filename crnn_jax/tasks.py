@@ -258,7 +258,9 @@ LEVEL2_LINES = Preparation(
 )
 
 
-def level2(variant: str = "competition", *, variety: float = 0.0, faint: float = 0.0, copied: float = 0.0) -> Task:
+def level2(
+    variant: str = "competition", *, variety: float = 0.0, faint: float = 0.0, copied: float = 0.0, fractions: float = 0.0
+) -> Task:
     """Two or three lines of formulas such as ``流=42072;圳=86;(圳-(97510*45921))*流/35864`` on a canvas of up to 4000x1000.
 
     Args:
@@ -267,13 +269,15 @@ def level2(variant: str = "competition", *, variety: float = 0.0, faint: float =
         variety: share of the training pictures that are drawn like ``varied``.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
         copied: share of the training pictures that look as if taken from a page: enlarged, and compressed. Devices draw none.
+        fractions: share of the numbers in training that stand below a bar, besides the one that does in each text: small digits
+            are misread most often. Devices draw none.
 
     Raises:
         UserError: there is no such variant.
     """
     _check_variant("level2", variant, LEVEL2_STYLES)
     grammar = Level2()
-    shares: dict[str, Any] = {"variety": variety, "faint": faint, "copied": copied}
+    shares: dict[str, Any] = {"variety": variety, "faint": faint, "copied": copied, "fractions": fractions}
     return Task(
         name="level2",
         alphabet=grammar.alphabet,

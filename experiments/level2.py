@@ -58,7 +58,7 @@ RECIPES = {
         schedule_epochs={"alternate": 100},
     ),
     "quick": Recipe(
-        tasks.level2(variety=0.25, faint=0.01, copied=0.1),
+        tasks.level2(variety=0.25, faint=0.01, copied=0.1, fractions=0.3),
         Config(
             backbone="light",
             epochs=12,

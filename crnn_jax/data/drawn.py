@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import string
 from dataclasses import dataclass, replace
 
@@ -13,13 +14,14 @@ from crnn_jax.data.augment import copied
 from crnn_jax.data.examples import ENDLESS, Example
 from crnn_jax.drawing import captcha, level1, level2, line
 from crnn_jax.drawing.random import Draws, Split
-from crnn_jax.grammar import Level1, Level2
+from crnn_jax.grammar import SEPARATOR, Level1, Level2
 from crnn_jax.locate import STRIP_HEIGHT, join
 
 CAPTCHA_ALPHABET = Alphabet(string.digits + string.ascii_uppercase)
 CAPTCHA_LENGTH = 4
 CAPTCHA_WIDTH, CAPTCHA_HEIGHT = 170, 80
 CAPTCHA_HARD = "0O"  # nearly all the mistakes of a network that has learned the rest
+_NUMBERS = re.compile(r"(?<![/\d])\d+")  # that aren't below a bar
 LEVEL1_HARD = "17", "+*"  # likewise, in place of other digits and operators
 
 
@@ -146,6 +148,8 @@ class Level2Source:
         variety: share of the training pictures that are drawn in many faces and weights instead.
         faint: share of the training pictures whose text is nearly as bright as the background, besides those of chance.
         copied: share of the training pictures that someone took from a page, see `crnn_jax.data.augment.copied`.
+        fractions: share of the numbers in training that stand below a bar, besides the one that does in each text: most of
+            what a network gets wrong are these small digits.
     """
 
     split: Split
@@ -154,6 +158,7 @@ class Level2Source:
     variety: float = 0.0
     faint: float = 0.0
     copied: float = 0.0
+    fractions: float = 0.0
 
     def __len__(self) -> int:
         return ENDLESS
@@ -164,11 +169,27 @@ class Level2Source:
         ink = _choose_ink(draws, self.split, self.style.darkest, self.faint)
         if self.split != "train":
             return Example(level2.draw(text, ink, self.style, draws).image, text)
+        text = _with_fractions(text, self.fractions, draws)
         style = level2.VARIED if draws.uniform() < self.variety else self.style
         crops = level2.draw_crops(text, ink, style, draws)
         if draws.uniform() < self.copied:
             crops = copied(crops, STRIP_HEIGHT, draws)
         return Example(join(crops), text if ink.visible else "")
+
+
+def _with_fractions(text: str, share: float, draws: Draws) -> str:
+    """Level 2's text with more fractions than its grammar has."""
+    *assignments, expression = text.split(SEPARATOR)
+    room = (Level2.MAX_LENGTH - len(text)) // 2
+
+    def number_or_fraction(number: re.Match[str]) -> str:
+        nonlocal room
+        if room <= 0 or draws.uniform() >= share:
+            return number[0]
+        room -= 1
+        return f"{draws.choice(Level2.POEMS[0])}/{number[0]}"
+
+    return SEPARATOR.join([*assignments, _NUMBERS.sub(number_or_fraction, expression)])
 
 
 def _choose_ink(draws: Draws, split: Split, darkest: bool, faint: float) -> line.Ink:

@@ -8,6 +8,7 @@ For training, a line can be drawn alone, cut out as locating does it: many times
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,6 +32,7 @@ BRIGHTEST = 201  # channels of an arc's colour are below
 
 # A fraction: a bar, and below and above it characters made smaller.
 BAR_WIDTH, BAR_HEIGHT, FRACTION_HEIGHT = 105, 3, 81
+_TOKENS = re.compile(r"./\d+|.")  # fractions and characters
 SMALLER = (0.8, 0.55)  # width and height
 ABOVE, BELOW = -24, 13  # centres of the numerator and the denominator, from the bar's
 
@@ -177,21 +179,16 @@ def _strips(text: str, ink: Ink, style: Style, height: int, draws: RandomNumbers
 
 
 def _pieces(line: str, font: str, weight: float, distortion: Distortion, draws: RandomNumbers) -> Iterator[np.ndarray]:
-    """Coverages of a line's characters, a fraction as one."""
+    """Coverages of a line's characters, each fraction as one."""
 
     def one(text: str, scale: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
         return character(text, font, SIZES[draws.below(len(SIZES))], draws, distortion, weight=weight, scale=scale)
 
-    bar = line.find("/")
-    if bar < 0:
-        yield from map(one, line)
-        return
-    end = bar + 1
-    while end < len(line) and line[end].isdigit():
-        end += 1
-    yield from map(one, line[: bar - 1])
-    yield _fraction(one(line[bar - 1], SMALLER), [one(digit, SMALLER) for digit in line[bar + 1 : end]], draws)
-    yield from map(one, line[end:])
+    for token in _TOKENS.findall(line):
+        if len(token) == 1:
+            yield one(token)
+        else:
+            yield _fraction(one(token[0], SMALLER), [one(digit, SMALLER) for digit in token[2:]], draws)
 
 
 def _fraction(numerator: np.ndarray, denominator: Sequence[np.ndarray], draws: RandomNumbers) -> np.ndarray:

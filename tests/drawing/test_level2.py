@@ -1,5 +1,7 @@
 """Level 2's drawing: what it is a function of, where the ink lies, and what the lines alone have of a whole canvas."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,21 @@ def test_picture_is_a_function_of_seed_split_and_index():
         np.testing.assert_array_equal(source[i].image, Level2Source("train", 3, level2.COMPETITION, 0.5, 0.1)[i].image)
     assert source[7].text != source[2].text
     assert source[7].text != Level2Source("validation", 3, level2.COMPETITION)[7].text
+
+
+def test_more_numbers_stand_below_a_bar():
+    plain, more = (Level2Source("train", 3, level2.COMPETITION, fractions=share) for share in (0.0, 0.5))
+    counts = [0, 0]
+    for i in range(40):
+        texts = plain[i].text, more[i].text
+        assert re.sub("./(?=[0-9])", "", texts[0]) == re.sub("./(?=[0-9])", "", texts[1])
+        assert len(texts[1]) <= Level2.MAX_LENGTH
+        counts = [count + text.count("/") for count, text in zip(counts, texts, strict=True)]
+    assert counts[0] == 40
+    assert 60 < counts[1] < 110
+    line = "水/12+天/345"
+    pieces = list(level2._pieces(line, level2.SONG, 0.5, level2.COMPETITION.distortion, Draws(0, "train", 5)))
+    assert [piece.shape[0] == level2.FRACTION_HEIGHT for piece in pieces] == [True, False, True]
 
 
 def test_copied_pictures_are_larger_and_compressed():
