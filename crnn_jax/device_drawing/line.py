@@ -19,7 +19,6 @@ from crnn_jax.drawing import line
 _V02 = line.Distortion()  # of version 0.2 of the captcha package
 _OPACITIES = line.opacities()
 _LUMINANCE = np.array([299, 587, 114], np.int32)
-_STEPS = 32  # of a pixel, in which OpenCV interpolates
 
 
 class Pieces(NamedTuple):
@@ -273,7 +272,6 @@ def _quadrilateral(w: jax.Array, h: jax.Array, nw: jax.Array, sw: jax.Array, se:
 
 def _interpolated(ink: jax.Array, glyph: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """Bilinear, (2, rows, columns) int32; what lies outside is any number."""
-    x, y = (jnp.round(places * _STEPS) / _STEPS for places in (x, y))
     x0, y0 = jnp.floor(x), jnp.floor(y)
     right, down = x - x0, y - y0
     total = jnp.zeros((*x.shape, 2))
@@ -282,7 +280,7 @@ def _interpolated(ink: jax.Array, glyph: jax.Array, x: jax.Array, y: jax.Array) 
             # Indices past the ends are clipped.
             level = ink.at[glyph, y0.astype(jnp.int32) + dy, x0.astype(jnp.int32) + dx].get(mode="clip")
             total += (weight_y * weight_x)[..., None] * level
-    return jnp.moveaxis(jnp.round(total).astype(jnp.int32), -1, 0)
+    return jnp.moveaxis(jnp.floor(total + 0.5).astype(jnp.int32), -1, 0)
 
 
 def blend(below: jax.Array, coverage: jax.Array, ink: Ink) -> jax.Array:
