@@ -21,8 +21,8 @@ CAPTCHA_ALPHABET = Alphabet(string.digits + string.ascii_uppercase)
 CAPTCHA_LENGTH = 4
 CAPTCHA_WIDTH, CAPTCHA_HEIGHT = 170, 80
 CAPTCHA_HARD = "0O"  # nearly all the mistakes of a network that has learned the rest
-_NUMBERS = re.compile(r"(?<![/\d])\d+")  # that aren't below a bar
 LEVEL1_HARD = "17", "+*"  # likewise, in place of other digits and operators
+_NUMBERS = re.compile(r"(?<![/\d])\d+")  # of level 2 that aren't below a bar
 
 
 @dataclass(frozen=True)
