@@ -9,10 +9,12 @@ work only what is seen (`crnn_jax.drawing.pillow`).
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -91,14 +93,16 @@ def _side_by_side(
 ) -> np.ndarray:
     """Each overlaps the one before by up to a quarter of the average width of the ``count`` characters."""
     text_width = sum(piece_width for _, piece_width, _ in pieces)
-    canvas = empty(height, max(text_width, width), background)
+    canvas = empty(max(text_width, width), height, background)  # on its side, for `resized`
     average = int(text_width / count)
     x = int(average * 0.1)
     for piece, piece_width, piece_height in pieces:
         if piece is not None:
-            _pillow().paste_by_luminance(canvas, piece, x, int((height - piece_height) / 2), _MASK_TABLE)
+            _pillow().paste_by_luminance(canvas.swapaxes(0, 1), piece, x, int((height - piece_height) / 2), _MASK_TABLE)
         x += piece_width - draws.below(int(0.25 * average) + 1)
-    return np.array(Image.fromarray(canvas).resize((width, height))) if text_width > width else canvas
+    if text_width > width:
+        canvas = _pillow().resized(canvas, width)
+    return cv2.transpose(canvas)
 
 
 def _draw_character(character: str, colour: np.ndarray, warp: Warp, draws: RandomNumbers) -> Piece:
@@ -113,11 +117,12 @@ def _draw_character(character: str, colour: np.ndarray, warp: Warp, draws: Rando
     x1, y1, x2, y2 = (int(draws.uniform() * 2 * d - d) for d in (dx, dy, dx, dy))
     if coverage is None:
         return None, w, h
-    affine, *turned = _pillow().rotation(coverage.shape[1], coverage.shape[0], angle)
+    radians = -math.radians(angle % 360.0)
+    cos, sin = round(math.cos(radians), 15), round(math.sin(radians), 15)  # as Pillow does
     w2, h2 = w + abs(x1) + abs(x2), h + abs(y1) + abs(y2)
     corners = np.array([x1, y1, -x1, h2 - y2, w2 + x2, h2 + y2, w2 - x2, -y1], np.float64)
     piece = np.empty((h, w, 4), np.uint8)
-    _pillow().rotate_resize_and_warp(coverage, colour, affine, tuple(turned), (w2, h2), corners, piece)
+    _pillow().rotate_resize_and_warp(coverage, colour, cos, sin, (w2, h2), corners, piece)
     return piece, w, h
 
 

@@ -28,8 +28,6 @@ _OPACITY = 1.97  # of a character, for each level of its luminance
 BRIGHTEST, DARKEST = 201, 6  # channels of a text's colour are below
 UNWARPED = "-"
 _OVERLAP = 0.25  # of the average width, at most
-# Pillow's SMOOTH weighs a pixel 5 and its eight neighbours 1 each. No sum over 13 lies halfway between two integers.
-_SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 
 
 @dataclass(frozen=True)
@@ -84,9 +82,7 @@ def smooth(picture: np.ndarray) -> np.ndarray:
     Args:
         picture: (H, W, 3) uint8.
     """
-    result = picture.copy()
-    result[1:-1, 1:-1] = cv2.filter2D(picture, -1, _SMOOTH)[1:-1, 1:-1]
-    return result
+    return _pixels().smooth(picture)
 
 
 def character(
@@ -248,10 +244,7 @@ def draw_dots(picture: np.ndarray, places: np.ndarray, pixels: np.ndarray, colou
         pixels: (D, N, 2) or (1, N, 2) int, of each dot from its place.
         colours: (D, 3) or (1, 3) uint8.
     """
-    height, width, _ = picture.shape
-    ys, xs = np.moveaxis(places[:, None] + pixels, -1, 0)
-    inside = (ys >= 0) & (xs >= 0) & (ys < height) & (xs < width)
-    picture[ys[inside], xs[inside]] = np.broadcast_to(colours[:, None], (*inside.shape, 3))[inside]
+    _pixels().draw_dots(picture, places, pixels, colours)
 
 
 _LENGTHS = 3  # of a dot, either way

@@ -108,3 +108,33 @@ def paste(
                 else:
                     value = int(canvas[i, j, k]) * int(transparency[level]) + int(colour[level, k]) + 128
                     canvas[i, j, k] = (value + (value >> 8)) >> 8
+
+
+@compiled
+def draw_dots(picture: np.ndarray, places: np.ndarray, pixels: np.ndarray, colours: np.ndarray) -> None:
+    """See `crnn_jax.drawing.line.draw_dots`."""
+    for d in range(len(places)):
+        colour = colours[d if len(colours) > 1 else 0]
+        for pixel in pixels[d if len(pixels) > 1 else 0]:
+            y, x = places[d, 0] + pixel[0], places[d, 1] + pixel[1]
+            if 0 <= y < picture.shape[0] and 0 <= x < picture.shape[1]:
+                picture[y, x] = colour
+
+
+@compiled
+def smooth(picture: np.ndarray) -> np.ndarray:
+    """See `crnn_jax.drawing.line.smooth`."""
+    height, width, channels = picture.shape
+    rows = picture.reshape(height, width * channels)
+    out = rows.copy()
+    inner = (width - 2) * channels
+    columns = np.empty(width * channels, np.int32)
+    for i in range(1, height - 1):
+        for j in range(len(columns)):
+            columns[j] = np.int32(rows[i - 1, j]) + rows[i, j] + rows[i + 1, j]
+        left, middle, right = columns[:inner], columns[channels : channels + inner], columns[2 * channels :]
+        centre, target = rows[i, channels : channels + inner], out[i, channels : channels + inner]
+        for j in range(inner):  # the weights are 5 in the centre and 1 around it
+            total = left[j] + middle[j] + right[j] + 4 * centre[j]
+            target[j] = np.uint32(2 * total + 13) // np.uint32(26)
+    return out.reshape(height, width, channels)
