@@ -7,11 +7,13 @@ class), the preparation and the rest of the description; `crnn_jax.data.examples
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, get_args
 
 import jax
@@ -38,7 +40,7 @@ def export(model: Recognizer, to: Format, path: Path) -> None:
         path: of the file.
 
     Raises:
-        UserError: it can't be written, or ``jax2onnx`` isn't installed or can't convert it.
+        UserError: it can't be written, what the format needs isn't installed, or ``jax2onnx`` can't convert it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,12 +57,13 @@ def load_exported(path: Path) -> Network:
     """Runs what `export` wrote, in either format.
 
     Raises:
-        UserError: it can't be read, or onnxruntime isn't installed.
+        UserError: it can't be read, or what the format needs isn't installed.
     """
     try:
         data = path.read_bytes()
         if path.suffix == ".onnx":
             return _onnxruntime(data)
+        _extra("flatbuffers")
         exported = jax.export.deserialize(bytearray(data))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: can't be read ({error})") from None
@@ -78,18 +81,16 @@ def _shapes(model: Recognizer, batch: Any) -> tuple[jax.ShapeDtypeStruct, jax.Sh
 
 
 def _stablehlo(model: Recognizer) -> bytes:
+    _extra("flatbuffers")  # jax serialises with it
     (batch,) = jax.export.symbolic_shape("b")
     exported = jax.export.export(jax.jit(model.logits), platforms=_PLATFORMS)(*_shapes(model, batch))
     return bytes(exported.serialize())
 
 
 def _onnx(model: Recognizer) -> bytes:
-    try:
-        import jax2onnx
-    except ImportError:
-        raise UserError("jax2onnx is not installed: pip install 'crnn-jax[export]'") from None
     if model.preparation.lines > 1:
         raise UserError("a network that reads each line alone can't be exported to onnx: --to=stablehlo can")
+    jax2onnx = _extra("jax2onnx")
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it names each value whose shape it can't tell
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks for float64 in passing
@@ -104,10 +105,7 @@ def _onnx(model: Recognizer) -> bytes:
 
 
 def _onnxruntime(data: bytes) -> Network:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise UserError("onnxruntime is not installed: pip install 'crnn-jax[export]'") from None
+    onnxruntime = _extra("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # it tells every number that it doesn't need
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
@@ -117,6 +115,14 @@ def _onnxruntime(data: bytes) -> Network:
         return logits, lengths
 
     return network
+
+
+def _extra(module: str) -> ModuleType:
+    """A module that only some users need."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise UserError(f"{module} is not installed: pip install 'crnn-jax[export]'") from None
 
 
 def _describe(model: Recognizer) -> str:

@@ -1,6 +1,8 @@
 """Networks as single files, and those that come with the package."""
 
 import json
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -102,10 +104,14 @@ def test_exported_networks_do_what_the_model_does(tmp_path, trained, capsys):
     assert a[0].text == b[0].text
 
 
-def test_onnx_runs_where_there_is_no_jax(tmp_path, trained):
-    import subprocess
-    import sys
+@pytest.mark.parametrize(("to", "module"), [("stablehlo", "flatbuffers"), ("onnx", "jax2onnx")])
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch, capsys, to, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["export", "level1", "--to", to, "--out", str(tmp_path / "out")]) == 1
+    assert f"{module} is not installed: pip install 'crnn-jax[export]'" in capsys.readouterr().err
 
+
+def test_onnx_runs_where_there_is_no_jax(tmp_path, trained):
     out = tmp_path / "bars.onnx"
     assert main(["export", str(trained), "--to", "onnx", "--out", str(out), "--check", "8"]) == 0
     program = f"""
