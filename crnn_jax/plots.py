@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,29 @@ def curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
     for axes in (loss, match, rate):
         axes.grid(alpha=0.3)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _save(figure, path)
+
+
+def compared(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> None:
+    """Validation loss and share of wrong readings of several runs over their steps.
+
+    Args:
+        runs: rows of ``metrics.jsonl``, by the runs' names.
+        path: of the PNG file.
+    """
+    figure = _figure(12, 4.5)
+    loss, wrong = figure.subplots(1, 2)
+    for name, rows in runs.items():
+        steps = [row["step"] for row in rows]
+        loss.plot(steps, [row["val_loss"] for row in rows], "o-", ms=3, label=name)
+        # A logarithmic axis has no place for none at all: that is drawn as half a reading.
+        wrong.plot(steps, [100 * max(1 - row["exact_match"], 0.5 / row["examples"]) for row in rows], "o-", ms=3, label=name)
+    loss.set(title="validation loss", xlabel="step", yscale="log")
+    wrong.set(title="validation pictures read wrong, %", xlabel="step", yscale="log")
+    for axes in (loss, wrong):
+        axes.grid(alpha=0.3, which="both")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    wrong.legend()
     _save(figure, path)
 
 

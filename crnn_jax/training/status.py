@@ -47,19 +47,17 @@ def describe_run(path: Path) -> dict[str, str]:
     Raises:
         UserError: there is no run in this directory, or a file of it can't be read.
     """
-    directory = RunDirectory(path)
-    if not directory.started:
-        raise UserError(f"{path}: holds no run")
-    description = _read(directory.config)
+    directory = opened_run(path)
+    description = read_json(directory.config)
     told = {"task": str(description["task"]), "network": f"{description['config']['backbone']}, {description['config']['rnn']}"}
     finished = directory.result.exists()
     if directory.status.exists() and not finished:
-        told |= _progress(_read(directory.status))
+        told |= _progress(read_json(directory.status))
     if rows := read_metrics(directory.metrics):
         row = rows[-1]
         told["validated"] = f"step {row['step']}: loss {row['val_loss']:.4f}, exact match {row['exact_match']:.2%}"
     if finished:
-        result = _read(directory.result)
+        result = read_json(directory.result)
         told["finished"] = f"exact match {result['exact_match']:.2%} of {result['examples']} pictures by {result['judge']}"
     saved = [path for path in directory.checkpoints.glob("[0-9]*") if path.name.isdigit()]
     if saved:
@@ -84,7 +82,24 @@ def _ago(moment: float) -> str:
     return f"{duration(max(0.0, time.time() - moment))} ago"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def opened_run(path: Path) -> RunDirectory:
+    """The directory of a run that has begun.
+
+    Raises:
+        UserError: there is none.
+    """
+    directory = RunDirectory(path)
+    if not directory.started:
+        raise UserError(f"{path}: holds no run")
+    return directory
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object that a run wrote.
+
+    Raises:
+        UserError: the file can't be read.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

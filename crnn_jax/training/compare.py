@@ -1,0 +1,79 @@
+"""Several runs side by side, told from the files that they write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from crnn_jax.training.log import read_metrics
+from crnn_jax.training.rundir import RunDirectory
+from crnn_jax.training.status import opened_run, read_json
+
+Row = dict[str, str]
+
+
+def compare(paths: Sequence[Path]) -> list[Row]:
+    """What each run came to, and in what the runs' settings differ.
+
+    A run that hasn't ended, or wasn't judged, is told by its last validation.
+
+    Args:
+        paths: of their directories.
+
+    Returns:
+        For each run the same columns: its name, those settings that aren't the same in all of them, and figures.
+
+    Raises:
+        UserError: there is no run in a directory, or a file of it can't be read.
+    """
+    directories = [opened_run(path) for path in paths]
+    settings = [_settings(read_json(directory.config)) for directory in directories]
+    names = dict.fromkeys(name for run in settings for name in run)
+    differing = [name for name in names if len({run.get(name, "") for run in settings}) > 1]
+    return [
+        {"run": path.resolve().name, **{name: run.get(name, "") for name in differing}, **_figures(directory)}
+        for path, directory, run in zip(paths, directories, settings, strict=True)
+    ]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows of the same columns as a table in Markdown, padded so that it can be read as it is."""
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    cells = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _settings(description: dict[str, Any]) -> dict[str, str]:
+    """Each setting of a run by its name, whatever group it is in."""
+    groups = [group for group in description.values() if isinstance(group, dict)]
+    alone = {name: value for name, value in description.items() if not isinstance(value, dict)}
+    return {name: str(value) for group in (alone, *groups) for name, value in group.items()}
+
+
+def _figures(directory: RunDirectory) -> Row:
+    figures = dict.fromkeys(("parameters", "pictures", "minutes", "images/s", "exact match", "CER", "of"), "")
+    if directory.result.exists():
+        result = read_json(directory.result)
+        low, high = result["interval"]
+        return figures | {
+            "parameters": f"{result['parameters']:,}",
+            "pictures": f"{result['train_images']:,}",
+            "minutes": f"{result['train_seconds'] / 60:.1f}",
+            "images/s": f"{result['train_images_per_second']:.0f}",
+            "exact match": f"{result['exact_match']:.2%} ({100 * low:.2f} to {100 * high:.2f})",
+            "CER": f"{result['cer']:.3%}",
+            "of": f"{result['examples']:,}",
+        }
+    if not (rows := read_metrics(directory.metrics)):
+        return figures
+    batch_size = read_json(directory.config)["config"]["batch_size"]
+    return figures | {
+        "pictures": f"{rows[-1]['step'] * batch_size:,}",
+        "images/s": f"{rows[-1]['images_per_second']:.0f}",
+        "exact match": f"{rows[-1]['exact_match']:.2%}, validation",
+        "CER": f"{rows[-1]['cer']:.3%}",
+        "of": f"{rows[-1]['examples']:,}",
+    }

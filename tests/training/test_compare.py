@@ -1,0 +1,57 @@
+"""Runs side by side."""
+
+import json
+import shutil
+
+import pytest
+
+from crnn_jax.cli import main
+from crnn_jax.errors import UserError
+from crnn_jax.training.compare import compare, table
+
+
+@pytest.fixture
+def runs(trained, tmp_path):
+    """One that ended, one with another learning rate that didn't, and one that has just begun."""
+    ended, validated, begun = (tmp_path / name for name in ("ended", "validated", "begun"))
+    for path in (ended, validated, begun):
+        shutil.copytree(trained, path)
+    description = json.loads((validated / "config.json").read_text())
+    description["config"]["learning_rate"] = 0.5
+    (validated / "config.json").write_text(json.dumps(description))
+    for path in (validated, begun):
+        (path / "result.json").unlink()
+    (begun / "metrics.jsonl").unlink()
+    return ended, validated, begun
+
+
+def test_figures_and_what_sets_runs_apart(runs):
+    ended, validated, begun = compare(runs)
+    assert list(ended) == list(validated) == list(begun)
+    assert [row["learning_rate"] for row in (ended, validated, begun)] == ["0.003", "0.5", "0.003"]
+    assert "batch_size" not in ended  # the same in all
+    assert (ended["pictures"], ended["of"]) == ("4,480", "50")
+    assert " to " in ended["exact match"]
+    assert (validated["pictures"], validated["parameters"]) == ("4,480", "")
+    assert validated["exact match"].endswith("validation")
+    assert (begun["exact match"], begun["run"]) == ("", "begun")
+
+
+def test_table_is_padded(runs):
+    lines = table(compare(runs)).splitlines()
+    assert len(lines) == 5
+    assert len(set(map(len, lines))) == 1
+    assert set(lines[1]) == {"|", "-", " "}
+
+
+def test_command_prints_and_plots(runs, tmp_path, capsys):
+    assert main(["compare", *map(str, runs), "--plots", str(tmp_path / "plots")]) == 0
+    assert "| ended " in capsys.readouterr().out
+    assert (tmp_path / "plots" / "compared.png").stat().st_size > 5000
+
+
+def test_folder_without_a_run(tmp_path, runs, capsys):
+    with pytest.raises(UserError, match="holds no run"):
+        compare([runs[0], tmp_path])
+    assert main(["compare", str(tmp_path)]) == 1
+    assert "holds no run" in capsys.readouterr().err
