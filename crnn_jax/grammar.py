@@ -93,6 +93,11 @@ class Grammar(ABC):
         """
         return None
 
+    @property
+    def computes(self) -> bool:
+        """Whether texts come to something."""
+        return type(self).value is not Grammar.value
+
     def accepts(self, state: Any) -> bool:
         """Whether a text may end here."""
         return not self.completion(state)

@@ -106,7 +106,8 @@ def _good_rows(
     task: Task, folder: str | Path, bad_examples: BadExamples, labels: Labels | None = None
 ) -> tuple[list[Labelled], dict[str, Any]]:
     """The labels of a folder that suit a task, and what tells this data from other."""
-    labels = parse_labels(folder) if labels is None else labels
+    if labels is None:
+        labels = parse_labels(folder, values=task.grammar is not None and task.grammar.computes)
     bad = [problem for problem in label_problems(labels, task.requirements) if not problem.harmless]
     if bad_examples == "refuse" or not labels.rows:
         refuse(bad, labels, " (bad_examples=skip leaves them out)")
@@ -312,7 +313,8 @@ def folder(
     validation, by its name.
 
     Args:
-        path: of the folder.
+        path: of the folder. A line of ``labels.txt`` is a text, spaces included; where a ``grammar`` computes values, it is a
+            text without spaces, a space and the value.
         alphabet: of the texts; None: the characters that they have.
         height: that all pictures are brought to, in pixels; None: enough for the texts to have columns to spare.
         colour: whether it tells something.
@@ -326,7 +328,8 @@ def folder(
     """
     path = Path(path)
     has_labels = any((path / name).is_file() for name in LABEL_FILES)
-    labels = parse_labels(path) if has_labels else labels_of_names(path)
+    computes = grammar is not None and grammar.computes
+    labels = parse_labels(path, values=computes) if has_labels else labels_of_names(path)
     if not has_labels:
         logger.info("%s: there is no %s: names are taken for texts", path, ", ".join(LABEL_FILES))
     texts = [row.text for row in labels.rows]

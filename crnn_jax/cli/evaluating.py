@@ -53,6 +53,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     labels = read_labels(arguments.folder, names=arguments.names)
     model = load(arguments.model, [label.path for label in labels])
+    if not (model.grammar and model.grammar.computes):
+        labels = read_labels(arguments.folder, names=arguments.names, values=False)
     judged: list[_Judged] = []
     failed: list[Labelled] = []
     with progress_bar(len(labels), unit="image", description="evaluate", leave=False) as bar:

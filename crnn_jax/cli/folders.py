@@ -14,11 +14,13 @@ import numpy as np
 from PIL import Image
 
 from crnn_jax import locate, tasks
+from crnn_jax.alphabet import Alphabet
 from crnn_jax.cli.arguments import Commands, add_names, positive, seed
 from crnn_jax.data import survey
 from crnn_jax.data.folder import (
     LABEL_FILES,
     Labels,
+    Requirements,
     find_images,
     label_problems,
     labels_of_names,
@@ -29,6 +31,7 @@ from crnn_jax.data.folder import (
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import ExpressionError, Grammar
+from crnn_jax.regular import Regular
 from crnn_jax.training.log import progress_bar
 
 
@@ -51,6 +54,8 @@ def add(commands: Commands) -> None:
     check.set_defaults(run=_check)
     check.add_argument("folder", type=Path)
     check.add_argument("--task", choices=sorted(tasks.TASKS), help="that the texts are for: its alphabet, length and grammar")
+    check.add_argument("--alphabet", help="characters that texts may have; the default is those that they have")
+    check.add_argument("--pattern", help="regular expression that texts must follow")
     add_names(check)
     check.add_argument("--height", type=positive, help="that a network will see the pictures at; the default suits the texts")
     check.add_argument(
@@ -101,15 +106,20 @@ def _value(grammar: Grammar | None, text: str) -> str | None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    labels = labels_of_names(arguments.folder) if arguments.names else parse_labels(arguments.folder)
-    requirements = tasks.by_name(arguments.task).requirements if arguments.task else None
+    task = tasks.by_name(arguments.task) if arguments.task else None
+    computes = bool(task and task.grammar and task.grammar.computes)
+    if task and (arguments.alphabet or arguments.pattern):
+        raise UserError("--task has an alphabet and a grammar: leave out --alphabet and --pattern")
+    labels = labels_of_names(arguments.folder) if arguments.names else parse_labels(arguments.folder, values=computes)
+    requirements = task.requirements if task else _own_requirements(labels, arguments.alphabet, arguments.pattern)
     problems = list(label_problems(labels, requirements))
     with progress_bar(len(labels.rows), unit="image", description="check", leave=False) as bar:
         problems += picture_problems(labels, bar.update)
     problems += survey.repeated_pictures(labels.rows)
     sizes = survey.sizes_of(labels.rows)
     scaled = ""
-    if requirements is None:  # nothing else is known of the texts
+    if task is None:
+        problems += survey.numbers_beside(labels.rows, labels.file)
         problems += survey.rare_characters(labels.rows, labels.file)
         height = arguments.height or survey.suiting_height(labels.rows, sizes)
         scaled = f"; they are brought to a height of {height} pixels"
@@ -128,6 +138,15 @@ def _check(arguments: argparse.Namespace) -> int:
     print(f"pictures to train on: {shares['train']}, to validate: {shares['validation']}, to test: {shares['test']}{scaled}")
     print(f"{errors} errors, {len(problems) - errors} notes" if problems else "nothing is wrong")
     return 1 if errors else 0
+
+
+def _own_requirements(labels: Labels, alphabet: str | None, pattern: str | None) -> Requirements | None:
+    """What the texts of no task of ours must keep to, as far as that was said."""
+    if alphabet is None and pattern is None:
+        return None
+    texts = [row.text for row in labels.rows]
+    known = Alphabet.of(texts) if alphabet is None else Alphabet(alphabet)
+    return Requirements(known, max(map(len, texts), default=1), None if pattern is None else Regular(pattern, known))
 
 
 def _plot_sizes(labels: Labels, sizes: Mapping[Path, tuple[int, int]], folder: Path) -> None:

@@ -84,11 +84,16 @@ class Requirements:
     grammar: Grammar | None = None
 
 
-def parse_labels(folder: str | Path) -> Labels:
+def parse_labels(folder: str | Path, *, values: bool = True) -> Labels:
     """Reads the labels of a folder, whatever else is wrong there.
 
-    They stand in ``labels.txt`` (UTF-8; line i, from 0, is about ``i.png``: the text, then perhaps a space and a value), or
-    in ``labels.tsv`` or ``labels.csv`` with the columns ``file`` and ``text``, and perhaps ``value``.
+    They stand in ``labels.txt`` (UTF-8; line i, from 0, is about ``i.png``), or in ``labels.tsv`` or ``labels.csv`` with the
+    columns ``file`` and ``text``, and perhaps ``value``.
+
+    Args:
+        folder: of pictures.
+        values: in ``labels.txt`` the text ends at the first space, and its value follows, if there is one; otherwise all of
+            the line is the text.
 
     Raises:
         UserError: the folder or the file is missing or can't be read, or the file is empty.
@@ -101,7 +106,7 @@ def parse_labels(folder: str | Path) -> Labels:
         raise UserError(f"{folder}: holds no {', '.join(LABEL_FILES[:-1])} or {LABEL_FILES[-1]}")
     text, problems = _text_of(file)
     lines = text.rstrip("\n").split("\n") if text.strip() else []
-    rows = list((_parse_txt if file.suffix == ".txt" else _parse_table)(file, lines, problems))
+    rows = list(_parse_txt(file, lines, problems, values) if file.suffix == ".txt" else _parse_table(file, lines, problems))
     if not rows and not problems:
         raise UserError(f"{file}: is empty")
     return Labels(file, rows, problems)
@@ -168,13 +173,13 @@ def picture_sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
             yield size_of(image)
 
 
-def read_labels(folder: str | Path, *, names: bool = False) -> list[Labelled]:
+def read_labels(folder: str | Path, *, names: bool = False, values: bool = True) -> list[Labelled]:
     """The pictures of a folder and their texts; see `parse_labels`, or with ``names`` `labels_of_names`.
 
     Raises:
         UserError: the folder or the file is missing, empty or malformed, or names a picture that isn't there.
     """
-    labels = labels_of_names(folder) if names else parse_labels(folder)
+    labels = labels_of_names(folder) if names else parse_labels(folder, values=values)
     refuse([p for p in label_problems(labels) if not p.harmless], labels)
     return labels.rows
 
@@ -248,9 +253,9 @@ def _by_number(path: Path) -> tuple[bool, int, str]:
     return (False, int(path.stem), path.name) if path.stem.isdecimal() else (True, 0, path.name)
 
 
-def _parse_txt(path: Path, lines: list[str], problems: list[Problem]) -> Iterator[Labelled]:
+def _parse_txt(path: Path, lines: list[str], problems: list[Problem], values: bool) -> Iterator[Labelled]:
     for i, line in enumerate(lines):
-        text, _, value = line.strip().partition(" ")
+        text, _, value = line.strip().partition(" ") if values else (line.strip(), "", "")
         place = f"{path}, line {i + 1}"
         if text:
             yield Labelled(path.parent / f"{i}.png", text, value.strip() or None, place)

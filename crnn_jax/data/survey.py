@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from crnn_jax.grammar import columns
 FEW = 10  # labels with a character, below which it is rare
 HEIGHTS = (32, 48, 64, 80, 96)  # pixels
 _SPARE, _NEARLY_ALL = 1.5, 0.95  # columns for each that a text needs; share of the texts that should have them
+_NUMBER_BESIDE = re.compile(r"\S -?[\d.]+$")
 PIXELS_OF_A_COLUMN = 8  # of `light` and the other networks with three poolings
 
 
@@ -35,6 +37,13 @@ def rare_characters(rows: Sequence[Labelled], file: Path) -> Iterator[Problem]:
         listed = ", ".join(f"{character!r} ({counts[character]})" for character in rare[:20])
         more = f" and {len(rare) - 20} others" if len(rare) > 20 else ""
         yield Problem(str(file), f"fewer than {FEW} labels have these characters: {listed}{more}", harmless=True)
+
+
+def numbers_beside(rows: Sequence[Labelled], file: Path) -> Iterator[Problem]:
+    """Texts that all end in a number of their own: perhaps a task's values."""
+    if file.suffix == ".txt" and rows and all(_NUMBER_BESIDE.search(row.text) for row in rows):
+        what = "all texts end in a space and a number; where it is a value and no part of the text, say --task"
+        yield Problem(str(file), what, harmless=True)
 
 
 def narrow_pictures(rows: Sequence[Labelled], sizes: Mapping[Path, tuple[int, int]], height: int) -> Iterator[Problem]:

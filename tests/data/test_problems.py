@@ -144,3 +144,29 @@ def test_what_a_folder_of_one_s_own_should_be_asked(tmp_path, capsys):
     assert "leaves 12: take a larger one" in out
     assert "is the same picture as AB_12.png, but 'AC' is not 'AB'" in out
     assert (tmp_path / "plots" / "sizes.png").stat().st_size > 2000
+
+
+def test_spaces_belong_to_texts_where_nothing_is_computed(tmp_path, capsys):
+    texts = [f"B-MW {1000 + i}" for i in range(80)]
+    folder = make(tmp_path / "plates", texts)
+    assert [row.text for row in parse_labels(folder, values=False).rows] == texts
+    sources = tasks.folder(folder)
+    assert " " in sources.alphabet.characters
+    assert sources.source("train", 0)[0].text in texts
+    assert main(["check", str(folder)]) == 1  # all pictures are the same
+    assert "all texts end in a space and a number" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--alphabet", "BMW- 01"], "not in the alphabet: '2' (U+0032)"),
+        (["--pattern", r"B-MW \d{3}"], r"'B-MW 1002' is not a text of regex:B-MW \d{3}"),
+        (["--task", "captcha", "--pattern", "."], "leave out --alphabet and --pattern"),
+        (["--pattern", "("], "can't be used"),
+    ],
+)
+def test_texts_are_held_to_what_is_said_of_them(tmp_path, capsys, arguments, what):
+    folder = make(tmp_path / "plates", ["B-MW 1002", "B-MW 0112"])
+    assert main(["check", str(folder), *arguments]) == 1
+    assert what in "".join(capsys.readouterr())
