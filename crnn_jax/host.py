@@ -1,10 +1,14 @@
-"""What makes jax fast on a machine without an accelerator. Nothing in here changes a result."""
+"""What makes jax fast on a machine, above all one without an accelerator. Nothing in here changes a result."""
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
+import platform
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 # On two cores, two devices take a step in about 0.7 of the time of one: between matrix products, much of XLA's CPU code runs
 # on one core a device. More than two devices were not measured.
@@ -45,3 +49,29 @@ def keep_freed_memory() -> None:
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, -1)
     mallopt(_M_ARENA_MAX, 1)
+
+
+def keep_compilations() -> None:
+    """Lets jax keep what it compiles for the next process, in ``crnn_jax`` of the user's cache, where that can be written.
+
+    What the user set by ``JAX_COMPILATION_CACHE_DIR`` or ``JAX_ENABLE_COMPILATION_CACHE`` stays as it is.
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(home) / "crnn_jax" / f"compiled-{_processor()}"
+    with suppress(OSError):
+        # For nobody else: jax runs what it finds there.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+
+
+def _processor() -> str:
+    """Short, and another one for a CPU with other instructions: jax's keys don't tell them apart, and homes are shared."""
+    about = [platform.machine(), platform.processor()]
+    with suppress(OSError):  # on Linux
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        about += next(([line] for line in lines if line.startswith(("flags", "Features"))), [])
+    return hashlib.sha256("\n".join(about).encode()).hexdigest()[:12]

@@ -13,7 +13,7 @@ from absl import app, flags
 
 import crnn_jax
 from crnn_jax.errors import Interrupted, UserError
-from crnn_jax.host import prepare_cpu
+from crnn_jax.host import keep_compilations, prepare_cpu
 from crnn_jax.models.config import BACKBONES, HEADS, RECURRENCES
 from crnn_jax.tasks import BAD_EXAMPLES, BadExamples, Task, from_folder
 from crnn_jax.training.config import BATCH_NORMS, DRAWINGS, DTYPES, ON_NAN, OPTIMIZERS, SCHEDULES, Config
@@ -127,6 +127,7 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
         if task is None:
             raise UserError("--data_dir must name the folder of pictures to learn from")
         prepare_cpu()  # before `_hint` asks jax where it runs
+        keep_compilations()
         with _together():
             _hint(config)
             crnn_jax.train(task, config, workdir, resume=_RESUME.value == "auto")

@@ -1,6 +1,7 @@
 """In processes of their own: what is prepared must be prepared before jax is used."""
 
 import os
+import stat
 import subprocess
 import sys
 
@@ -44,3 +45,35 @@ def test_freed_memory_is_kept():
     first, second = run()[1]
     assert first > 2**15  # 256 MiB in pages of 4 KiB
     assert second < first / 100
+
+
+KEEPING = """
+from crnn_jax.host import keep_compilations
+keep_compilations()
+import jax
+print(jax.config.jax_compilation_cache_dir)
+jax.jit(lambda x: x @ x + 1)(jax.numpy.ones((3, 3)))
+"""
+
+
+def kept(tmp_path, **environment):
+    """Where programs are kept, and how many files are there after a process that compiles one."""
+    given = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    given |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", **environment}
+    result = subprocess.run([sys.executable, "-c", KEEPING], env=given, capture_output=True, text=True, check=True, timeout=120)
+    return result.stdout.strip(), sorted(path.name for path in tmp_path.rglob("*-cache"))
+
+
+def test_programs_are_compiled_once(tmp_path):
+    folder, first = kept(tmp_path)
+    assert folder.startswith(f"{tmp_path}/crnn_jax/compiled-")
+    assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+    assert first
+    assert kept(tmp_path) == (folder, first)
+
+
+def test_where_programs_are_kept_is_the_user_s_choice(tmp_path):
+    chosen = tmp_path / "elsewhere"
+    assert kept(tmp_path, JAX_COMPILATION_CACHE_DIR=str(chosen))[0] == str(chosen)
+    (tmp_path / "crnn_jax").write_text("a file, so that there is no place")
+    assert kept(tmp_path)[0] == "None"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from crnn_jax.data.folder import picture_sizes
 from crnn_jax.drawing.level2 import HEIGHTS, WIDTHS
 from crnn_jax.errors import UserError
-from crnn_jax.host import keep_freed_memory
+from crnn_jax.host import keep_compilations, keep_freed_memory
 from crnn_jax.locate import STRIP_HEIGHT
 from crnn_jax.tasks import TASKS
 
@@ -57,6 +57,7 @@ def load(name: str | None, paths: Sequence[Path] = ()) -> Recognizer:
     from crnn_jax.recognizer import load
 
     keep_freed_memory()
+    keep_compilations()
     return load(_told_from_sizes(paths) if name is None else name)
 
 

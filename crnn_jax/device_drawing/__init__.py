@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 
 import jax
@@ -14,6 +15,8 @@ from crnn_jax.device_drawing.drawn import Draw, Drawn
 from crnn_jax.device_drawing.fit import fit
 from crnn_jax.errors import UserError
 from crnn_jax.tasks import LEVEL1_STYLES, LEVEL2_STYLES, Task
+
+logger = logging.getLogger(__name__)
 
 _CONTRASTS: dict[str, Callable[[Drawn], Drawn]] = {
     "never": lambda drawn: drawn,
@@ -50,5 +53,7 @@ def _make_draw(task: Task) -> Draw:
         case "level1" if "emphasis" in data:
             return level1.make_draw(LEVEL1_STYLES[data["variant"]], data["faint"], data["emphasis"], data["hard"])
         case "level2" if "variety" in data:
+            if left_out := [name for name in ("copied", "fractions") if data[name]]:
+                logger.warning("drawing on the device knows no %s: such strips are left out", " and no ".join(left_out))
             return level2.make_draw(LEVEL2_STYLES[data["variant"]], data["variety"], data["faint"])
     raise UserError(f"{task.name}: only captchas and levels 1 and 2 are drawn on the device, and no pictures from a folder")
