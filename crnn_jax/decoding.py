@@ -85,6 +85,8 @@ class Decoder:
         return [self._decode(example, row) for example, row in zip(columns, rows, strict=True)]
 
     def _decode(self, columns: np.ndarray, greedy: ctc.Greedy) -> Decoded:
+        if not len(columns):  # the picture is too narrow for one
+            return Decoded("", 0.0, False, None, ())
         text = self.alphabet.decode(greedy.ids[: int(greedy.counts)].tolist())
         if self.mode == "beam" or (self.mode == "auto" and self.grammar is not None and not self.grammar.contains(text)):
             found = ctc.beam(columns[None], grammar=self.grammar, width=self.width)[0]

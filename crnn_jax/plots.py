@@ -126,10 +126,12 @@ def columns(
     Args:
         image: (H, W, 3) uint8, as the network sees it.
         probabilities: (T, K + 1).
-        spans: first and last pixel of each column, T pairs.
+        spans: first and last pixel of each column, T pairs; none: nothing is plotted.
         alphabet: of the K characters.
         path: of the PNG file.
     """
+    if not spans:  # the picture is too narrow for a column
+        return
     shown = np.flatnonzero(probabilities.max(axis=0) > 0.05)
     figure = _figure(9 if image.shape[1] < _WIDE * image.shape[0] else 18, 4.2 + 0.25 * len(shown))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1 + 0.25 * len(shown)])

@@ -261,9 +261,11 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
         UserError: it is none of these, or can't be read.
     """
     path = Path(name)
-    if path.is_dir():
-        variables, description = _from_run(RunDirectory(path), step)
-    elif (file := path if path.suffix == weights.SUFFIX else weights.packaged(str(name))) is not None:
+    run = RunDirectory(path)
+    file = path if path.suffix == weights.SUFFIX else weights.packaged(str(name))
+    if run.checkpoints.is_dir() or (path.is_dir() and file is None):
+        variables, description = _from_run(run, step)
+    elif file is not None:  # perhaps beside a folder of its name that holds something else
         variables, description = weights.load(file)
     else:
         known = ", ".join(weights.names()) or "there are none"

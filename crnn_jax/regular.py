@@ -46,7 +46,7 @@ class Regular(Grammar):
         try:
             automaton: Any = interegular.parse_pattern(pattern).to_fsm()
         except (interegular.InvalidSyntax, interegular.Unsupported) as error:
-            raise UserError(f"the regular expression {pattern!r} can't be used: {error or type(error).__name__}") from None
+            raise UserError(f"the regular expression {pattern!r} can't be used: {_reason(error)}") from None
         self._symbols = {character: automaton.alphabet[character] for character in alphabet.characters}
         self._map, self._finals = automaton.map, automaton.finals
         # Characters that the pattern doesn't tell apart: two of each kind are enough, one for where the other came last.
@@ -124,3 +124,10 @@ class Regular(Grammar):
                     after = _State(automaton, character)
                     heapq.heappush(queue, (cost + 1 + (character == here.last), next(order), text + character, after))
         raise AssertionError("`advance` leads to no dead end")
+
+
+def _reason(error: BaseException) -> str:
+    """Of an error of interegular's, which leaves the words to the one before it, or goes on with all that might follow."""
+    while not str(error) and (error.__cause__ or error.__context__):
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return " ".join(str(error).partition(". Got")[0].split()) or type(error).__name__

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,6 +22,7 @@ from crnn_jax.data.folder import (
     FolderSource,
     Labelled,
     Labels,
+    Problem,
     Requirements,
     label_problems,
     labels_of_names,
@@ -109,12 +110,9 @@ def _good_rows(
     if labels is None:
         labels = parse_labels(folder, values=task.grammar is not None and task.grammar.computes)
     bad = [problem for problem in label_problems(labels, task.requirements) if not problem.harmless]
-    if bad_examples == "refuse" or not labels.rows:
-        refuse(bad, labels, " (bad_examples=skip leaves them out)")
-    elif bad:
+    rows = _rows_without(labels, bad, bad_examples)
+    if bad:
         logger.warning("%d problems in %s; what they are about is left out. The first: %s", len(bad), labels.file, bad[0])
-    left_out = {problem.label for problem in bad}
-    rows = [row for row in labels.rows if row not in left_out]
     digest = hashlib.sha256(repr([(row.path.name, row.text) for row in rows]).encode()).hexdigest()[:16]
     data = {
         "folder": str(Path(folder).resolve()),
@@ -123,6 +121,15 @@ def _good_rows(
         "digest": digest,
     }
     return rows, data
+
+
+def _rows_without(labels: Labels, bad: Sequence[Problem], bad_examples: BadExamples) -> list[Labelled]:
+    """The labels that no problem is about, if any may be left out."""
+    left_out = {problem.label for problem in bad}
+    rows = [row for row in labels.rows if row not in left_out]
+    if bad_examples == "refuse" or not rows:
+        refuse(bad, labels, " (bad_examples=skip leaves them out)")
+    return rows
 
 
 def recombined(task: Task, folder: str | Path, train: int, validation: int, bad_examples: BadExamples = "refuse") -> Task:
@@ -332,14 +339,15 @@ def folder(
     labels = parse_labels(path, values=computes) if has_labels else labels_of_names(path)
     if not has_labels:
         logger.info("%s: there is no %s: names are taken for texts", path, ", ".join(LABEL_FILES))
-    texts = [row.text for row in labels.rows]
+    rows = _rows_without(labels, [problem for problem in label_problems(labels) if not problem.harmless], bad_examples)
+    texts = [row.text for row in rows]
     known = Alphabet.of(texts) if alphabet is None else Alphabet(alphabet) if isinstance(alphabet, str) else alphabet
     if pattern is not None:
         grammar = Regular(pattern, known)
-    sizes = survey.sizes_of(labels.rows)
+    sizes = survey.sizes_of(rows)
     if not sizes:
         raise UserError(f"{path}: no picture can be read")
-    height = height or survey.suiting_height(labels.rows, sizes)
+    height = height or survey.suiting_height(rows, sizes)
     logger.info("pictures are brought to a height of %d pixels", height)
     proportions = sorted(width / rows for width, rows in sizes.values())
     # A few widths that as many pictures need each: a batch is as wide as its widest picture.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from crnn_jax.errors import UserError
 
 NO_VALUE = "-"
+_VALUE = re.compile(r"-?\d+(\.\d+)?")
 
 
 class Ballot(NamedTuple):
@@ -53,6 +55,8 @@ def vote(ballots: Sequence[Ballot], *, computable: bool = True) -> Ballot:
 def read_ballots(path: Path) -> list[Ballot]:
     """A file of readings as ``crnn-jax read --out`` writes it: text, tsv or json, one line a picture.
 
+    Of a line of text, a number after a space is the value.
+
     Raises:
         UserError: it can't be read, or a line is malformed.
     """
@@ -77,8 +81,8 @@ def _parse(line: str, place: str) -> Ballot:
             return Ballot(text, None if value == NO_VALUE else value, float(confidence), name)
         except ValueError:
             raise UserError(f"{place}: must have path, text, value and confidence, separated by tabs") from None
-    text, _, value = line.partition(" ")
-    return Ballot(text, value or None)
+    text, _, value = line.rpartition(" ")
+    return Ballot(text, value) if text and _VALUE.fullmatch(value) else Ballot(line)
 
 
 def vote_files(paths: Sequence[Path]) -> list[Ballot]:

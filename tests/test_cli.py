@@ -1,4 +1,5 @@
 import json
+import os
 
 import jax
 import numpy as np
@@ -71,6 +72,15 @@ def test_read_to_a_file(capsys, trained, folder, tmp_path):
     status, lines, _ = run(capsys, "read", folder, "--model", trained, "--out", tmp_path / "result.txt")
     assert (status, lines) == (0, [])
     assert len((tmp_path / "result.txt").read_text().splitlines()) == COUNT
+
+
+def test_names_that_are_no_text_are_written(capsys, trained, folder, tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    (folder / "0.png").rename(folder / name)
+    out = tmp_path / "result.tsv"
+    assert run(capsys, "read", folder / name, "--model", trained, "--format", "tsv", "--out", out)[0] == 0
+    assert "caf\\udce9.png" in out.read_text()
+    assert run(capsys, "check", folder, "--names")[1]
 
 
 def test_broken_pictures_are_named_and_the_rest_is_read_in_order(capsys, trained, folder):

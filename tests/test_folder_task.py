@@ -120,3 +120,13 @@ def test_pictures_that_a_camera_stored_lying(tmp_path):
     for i in range(60):
         Image.new("RGB", (20, 100), (i, 0, 0)).save(tmp_path / f"01_{i}.jpg", exif=exif)
     assert tasks.folder(tmp_path, height=16).preparation.width == 96
+
+
+def test_what_is_wrong_with_the_labels_comes_first(bars, tmp_path):
+    (tmp_path / "labels.csv").write_text("filename,label\n0.png,A\n")
+    with pytest.raises(UserError, match="must name the columns file and text, not filename, label"):
+        tasks.folder(tmp_path)
+    (tmp_path / "labels.csv").write_text("file,text\n0.png,A\n")
+    for bad_examples in ("refuse", "skip"):
+        with pytest.raises(UserError, match=r"there is no picture 0\.png"):
+            tasks.folder(tmp_path, bad_examples=bad_examples)

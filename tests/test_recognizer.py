@@ -20,6 +20,12 @@ def pictures():
     return [Bars("test", 0)[i] for i in range(9)]
 
 
+def test_a_folder_of_a_network_s_name_is_no_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "level1").mkdir()
+    assert crnn_jax.load("level1").description["task"] == "level1"
+
+
 def test_load_and_read_need_nothing_but_the_directory(model, pictures):
     readings = model.read([picture.image for picture in pictures])
     right = sum(reading.text == picture.text for reading, picture in zip(readings, pictures, strict=True))

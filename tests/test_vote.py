@@ -39,6 +39,12 @@ def test_readings_of_a_task_without_values_all_vote(tmp_path):
     assert vote_files([tmp_path / name for name in "abc"])[0].text == "AC"
 
 
+def test_texts_with_spaces_are_whole(tmp_path):
+    for name, text in (("a", "hello world"), ("b", "hello there"), ("c", "hello there")):
+        (tmp_path / name).write_text(f"{text}\nyes\n", encoding="utf-8")
+    assert [ballot.text for ballot in vote_files([tmp_path / name for name in "abc"])] == ["hello there", "yes"]
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

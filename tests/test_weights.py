@@ -107,7 +107,7 @@ def test_exported_networks_do_what_the_model_does(tmp_path, trained, capsys):
 @pytest.mark.parametrize(("to", "module"), [("stablehlo", "flatbuffers"), ("onnx", "jax2onnx")])
 def test_what_is_not_installed_is_named(tmp_path, monkeypatch, capsys, to, module):
     monkeypatch.setitem(sys.modules, module, None)
-    assert main(["export", "level1", "--to", to, "--out", str(tmp_path / "out")]) == 1
+    assert main(["export", "level1", "--to", to, "--out", str(tmp_path / f"out.{to}")]) == 1
     assert f"{module} is not installed: pip install 'crnn-jax[export]'" in capsys.readouterr().err
 
 

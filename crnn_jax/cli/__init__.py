@@ -1,5 +1,5 @@
-"""The command line: ``crnn-jax read``, ``vote``, ``evaluate``, ``generate``, ``check``, ``locate``, ``status``, ``export`` and
-``serve``.
+"""The command line: ``crnn-jax read``, ``vote``, ``evaluate``, ``generate``, ``check``, ``locate``, ``status``, ``compare``,
+``export`` and ``serve``.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def output(path: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        with path.open("w", encoding="utf-8") as file:
+        with path.open("w", encoding="utf-8", errors="backslashreplace") as file:  # names of files need not be text
             yield file
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror})") from None

@@ -112,7 +112,7 @@ def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], c
         for name, sheet in (("right", right[:24]), ("wrong", wrong[:96])):
             pictures = [Judged(_shown(model, j.path), j.text, j.reading.text, j.reading.confidence) for j in sheet]
             plots.readings(pictures, folder / f"{name}.png")
-        with (folder / "wrong.tsv").open("w", encoding="utf-8") as file:
+        with (folder / "wrong.tsv").open("w", encoding="utf-8", errors="backslashreplace") as file:
             print("file\ttext\treading\tvalid\tconfidence", file=file)
             for j in wrong:
                 confidence = f"{j.reading.confidence:.6f}"

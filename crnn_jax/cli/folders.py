@@ -121,9 +121,10 @@ def _check(arguments: argparse.Namespace) -> int:
     if task is None:
         problems += survey.numbers_beside(labels.rows, labels.file)
         problems += survey.rare_characters(labels.rows, labels.file)
-        height = arguments.height or survey.suiting_height(labels.rows, sizes)
-        scaled = f"; they are brought to a height of {height} pixels"
-        problems += survey.narrow_pictures(labels.rows, sizes, height)
+        if sizes:
+            height = arguments.height or survey.suiting_height(labels.rows, sizes)
+            scaled = f"; they are brought to a height of {height} pixels"
+            problems += survey.narrow_pictures(labels.rows, sizes, height)
     for problem in problems:
         print(f"note: {problem}" if problem.harmless else f"error: {problem}")
     if arguments.plots:
@@ -142,7 +143,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _own_requirements(labels: Labels, alphabet: str | None, pattern: str | None) -> Requirements | None:
     """What the texts of no task of ours must keep to, as far as that was said."""
-    if alphabet is None and pattern is None:
+    if not labels.rows or (alphabet is None and pattern is None):
         return None
     texts = [row.text for row in labels.rows]
     known = Alphabet.of(texts) if alphabet is None else Alphabet(alphabet)
@@ -198,6 +199,7 @@ def _locate(arguments: argparse.Namespace) -> int:
         print(f"error: {problem}", file=sys.stderr)
     folder = Path(arguments.paths[0])
     if folder.is_dir() and any((folder / name).is_file() for name in LABEL_FILES):
-        crops.save_labels([label for label in parse_labels(folder).rows if label.path in set(paths) - set(problems)], out)
+        located = set(paths) - set(problems)
+        crops.save_labels([label for label in parse_labels(folder).rows if label.path in located], out)
     print(f"{len(paths) - len(problems)} of {len(paths)} pictures located, see {out}")
     return 1 if problems else 0

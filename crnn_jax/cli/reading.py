@@ -19,12 +19,11 @@ from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.data.folder import find_images
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.training.log import progress_bar
+from crnn_jax.vote import NO_VALUE, vote_files
 
 if TYPE_CHECKING:
     from crnn_jax.decoding import Decode
     from crnn_jax.recognizer import Reading, Recognizer
-
-_NO_VALUE = "-"
 
 
 def add(commands: Commands) -> None:
@@ -124,7 +123,7 @@ def read_files(
 def _line(path: Path, reading: Reading, form: str) -> str:
     if form == "json":
         return json.dumps({"path": str(path), **asdict(reading)}, ensure_ascii=False)
-    value = reading.value if reading.value is not None else _NO_VALUE
+    value = reading.value if reading.value is not None else NO_VALUE
     if form == "tsv":
         return "\t".join((escaped(path), reading.text, value, f"{reading.confidence:.6f}"))
     return reading.text if reading.value is None else f"{reading.text} {value}"
@@ -136,8 +135,6 @@ def escaped(path: Path) -> str:
 
 
 def _vote(arguments: argparse.Namespace) -> int:
-    from crnn_jax.vote import vote_files
-
     chosen = vote_files(arguments.results)
     with output(arguments.out) as out:
         for ballot in chosen:

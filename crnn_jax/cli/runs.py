@@ -14,7 +14,7 @@ from crnn_jax import tasks
 from crnn_jax.cli.arguments import Commands, load, positive
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.errors import UserError
-from crnn_jax.training.compare import compare, table
+from crnn_jax.training.compare import compare, distinct_names, table
 from crnn_jax.training.log import progress_bar, read_metrics
 from crnn_jax.training.rundir import RunDirectory
 from crnn_jax.training.status import describe_run
@@ -68,7 +68,8 @@ def _compare_runs(arguments: argparse.Namespace) -> int:
     if arguments.plots:
         from crnn_jax import plots
 
-        curves = {path.resolve().name: read_metrics(RunDirectory(path).metrics) for path in paths}
+        names = distinct_names(paths)
+        curves = {name: read_metrics(RunDirectory(path).metrics) for name, path in zip(names, paths, strict=True)}
         plots.compared(curves, arguments.plots / "compared.png")
     return 0
 
@@ -78,8 +79,11 @@ def _export(arguments: argparse.Namespace) -> int:
 
     from crnn_jax import export
 
+    suffix = _SUFFIXES[arguments.to]
+    out: Path = arguments.out or Path(Path(arguments.model).resolve().name + suffix)
+    if out.suffix != suffix:
+        raise UserError(f"--out={out}: the name must end in {suffix}")
     model = load(arguments.model)
-    out: Path = arguments.out or Path(Path(arguments.model).resolve().name + _SUFFIXES[arguments.to])
     export.export(model, arguments.to, out)
     print(f"{out}: {out.stat().st_size:,} bytes")
     network = jax.jit(load(str(out)).logits) if arguments.to == "weights" else export.load_exported(out)

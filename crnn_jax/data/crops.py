@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
@@ -73,18 +75,26 @@ def save_all_crops(
 
     Returns:
         What is wrong with those that have no strip.
+
+    Raises:
+        UserError: a process died.
     """
     problems: dict[Path, str] = {}
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    ignore_ctrl_c = (signal.SIGINT, signal.SIG_IGN)  # which reaches the whole process group; this process ends the others
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), signal.signal, ignore_ctrl_c)
+    try:
         jobs = {pool.submit(save_crops, path, path.stem, out): path for path in paths}
         for job in as_completed(jobs):
             error = job.exception()
             if isinstance(error, UnreadableImage):
                 problems[jobs[job]] = str(error)
+            elif isinstance(error, BrokenProcessPool):
+                raise UserError("a process that locates lines died: out of memory? fewer --workers take less") from None
             elif error is not None:
-                pool.shutdown(cancel_futures=True)
                 raise error
             after_each()
+    finally:
+        pool.shutdown(cancel_futures=True)
     return {path: problems[path] for path in paths if path in problems}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import zlib
 from collections import Counter
@@ -11,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
-
-from PIL import Image
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import Example
@@ -169,7 +168,7 @@ def picture_problems(labels: Labels, after_each: Callable[[], object] = lambda: 
 def picture_sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
     """Width and height of the pictures that can be opened, without decoding them."""
     for path in paths:
-        with suppress(OSError, ValueError, Image.DecompressionBombError), open_image(path) as image:
+        with suppress(Exception), open_image(path) as image:  # Pillow's decoders raise many kinds
             yield size_of(image)
 
 
@@ -220,7 +219,7 @@ class FolderSource:
 
 def split_of(name: str) -> Literal["train", "validation", "test"]:
     """The split that a file of some name belongs to: one in twenty is for the test, one in twenty for validation."""
-    share = zlib.crc32(name.encode()) % _SHARES
+    share = zlib.crc32(os.fsencode(name)) % _SHARES
     return "test" if share == 0 else "validation" if share == 1 else "train"
 
 
@@ -240,7 +239,10 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
             found += inside
         elif not path.exists() and any(c in pattern for c in "*?["):
             base = Path(path.anchor)
-            inside = sorted(base.glob(str(path.relative_to(base))), key=_by_number)
+            try:
+                inside = sorted(base.glob(str(path.relative_to(base))), key=_by_number)
+            except ValueError as error:  # ** within a name
+                raise UserError(f"{pattern}: can't be understood ({error})") from None
             if not inside:
                 raise UserError(f"{pattern}: matches no file")
             found += inside

@@ -31,6 +31,8 @@ def open_image(file: str | Path | BinaryIO) -> Image.Image:
 def size_of(image: Image.Image) -> tuple[int, int]:
     """Width and height of a picture as it is shown: a camera may have stored it lying."""
     width, height = image.size
+    if image.format == "PNG" and "exif" not in image.info:  # Pillow would decode all of it to look for more
+        return width, height
     return (height, width) if image.getexif().get(_ORIENTATION) in _LYING else (width, height)
 
 

@@ -104,7 +104,7 @@ def decode(data: bytes, largest: int) -> np.ndarray:
 def _heat_map(probabilities: np.ndarray, places: list[tuple[float, float]]) -> np.ndarray:
     """A row for each character, its columns where they lie in the picture; dark is likely."""
     levels = (255 * (1 - probabilities.T)).astype(np.uint8).repeat(_ROW, axis=0)
-    map_ = np.full((len(levels), round(places[-1][1])), 255, np.uint8)
+    map_ = np.full((len(levels), round(places[-1][1]) if places else 1), 255, np.uint8)
     for column, (start, end) in enumerate(places):
         map_[:, round(start) : round(end)] = levels[:, column, None]
     return cv2.cvtColor(map_, cv2.COLOR_GRAY2RGB)

@@ -29,12 +29,20 @@ def compare(paths: Sequence[Path]) -> list[Row]:
     """
     directories = [opened_run(path) for path in paths]
     settings = [_settings(read_json(directory.config)) for directory in directories]
-    names = dict.fromkeys(name for run in settings for name in run)
-    differing = [name for name in names if len({run.get(name, "") for run in settings}) > 1]
+    known = dict.fromkeys(name for run in settings for name in run)
+    differing = [name for name in known if len({run.get(name, "") for run in settings}) > 1]
     return [
-        {"run": path.resolve().name, **{name: run.get(name, "") for name in differing}, **_figures(directory)}
-        for path, directory, run in zip(paths, directories, settings, strict=True)
+        {"run": name, **{setting: run.get(setting, "") for setting in differing}, **_figures(directory)}
+        for name, directory, run in zip(distinct_names(paths), directories, settings, strict=True)
     ]
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Of directories: as few of the last parts of their paths as tell them apart."""
+    parts = [path.resolve().parts for path in paths]
+    longest = max(map(len, parts))
+    names = ([str(Path(*path[-count:])) for path in parts] for count in range(1, longest + 1))
+    return next((found for found in names if len(set(found)) == len(set(parts))), [str(path) for path in paths])
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -47,10 +55,15 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _settings(description: dict[str, Any]) -> dict[str, str]:
-    """Each setting of a run by its name, whatever group it is in."""
-    groups = [group for group in description.values() if isinstance(group, dict)]
-    alone = {name: value for name, value in description.items() if not isinstance(value, dict)}
-    return {name: str(value) for group in (alone, *groups) for name, value in group.items()}
+    """Each setting of a run by its name; of the data and the preparation by theirs too."""
+    found: dict[str, str] = {}
+    for name, value in description.items():
+        if isinstance(value, dict):
+            group = "" if name == "config" else f"{name}."
+            found |= {f"{group}{key}": str(setting) for key, setting in value.items()}
+        else:
+            found[name] = str(value)
+    return found
 
 
 def _figures(directory: RunDirectory) -> Row:

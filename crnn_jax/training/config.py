@@ -22,6 +22,7 @@ ON_NAN: tuple[OnNan, ...] = get_args(OnNan)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 BatchNormStatistics = Literal["global", "tower"]
 BATCH_NORMS: tuple[BatchNormStatistics, ...] = get_args(BatchNormStatistics)
+_ALTERNATE_STAGES = 5
 _DECAY = 0.1  # of the learning rate, from stage to stage
 
 
@@ -87,6 +88,8 @@ class Config(Architecture):
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
         choices = {"optimizer": OPTIMIZERS, "lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS}
         check_choices(self, {**choices, "drawing": DRAWINGS, "on_nan": ON_NAN})
+        if self.lr_schedule == "alternate" and self.epochs < _ALTERNATE_STAGES:
+            raise UserError(f"lr_schedule alternate needs {_ALTERNATE_STAGES} epochs or more, not {self.epochs}")
         if not self.learning_rate > 0:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not 0 <= self.l2 < 1:

@@ -69,7 +69,7 @@ def evaluate(
     Raises:
         UserError: no picture can be read.
     """
-    result, total = Evaluation(), 0.0
+    result, total, fitting = Evaluation(), 0.0, 0
     for batch in batches:
         read = steps.gather(eval_step(state, steps.shard(batch, devices)))
         places = np.flatnonzero(batch["weights"])
@@ -82,15 +82,16 @@ def evaluate(
         result.score += Score.of((j.reading for j in judged), texts, decoder.grammar)
         result.unreadable += batch["unreadable"]
         total += float(read.losses[places].sum(dtype=np.float64))
+        fitting += int(read.feasible[places].sum())
         for j in judged:
             kept = result.right if j.reading == j.text else result.wrong
             if len(kept) < samples:
-                kept.append(j)
+                kept.append(j._replace(image=j.image.copy()))  # a view would keep its whole batch
         after_batch(len(judged))
-    parts = hosts.gather([result.score.to_json(), total])
-    result.score = sum((Score.from_json(score) for score, _ in parts), Score())
-    total = sum(loss for _, loss in parts)
+    parts = hosts.gather([result.score.to_json(), total, fitting])
+    result.score = sum((Score.from_json(score) for score, _, _ in parts), Score())
+    total, fitting = sum(loss for _, loss, _ in parts), sum(count for _, _, count in parts)
     if not result.score.examples:
         raise UserError(f"there is no picture to judge by: {'; '.join(result.unreadable[:3])}")
-    result.loss = total / result.score.examples
+    result.loss = total / max(1, fitting)
     return result

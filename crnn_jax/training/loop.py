@@ -161,7 +161,13 @@ class _Run:
         )
         self._eval_step = steps.make_eval_step(model, devices)
         init_key, self._key = jax.random.split(jax.random.key(config.seed))
-        state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width)
+        try:
+            state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width)
+        except ZeroDivisionError:  # by an initialiser, for the weights of no rows
+            raise UserError(
+                f"{config.backbone} leaves nothing of a height of {task.preparation.height} pixels: use higher pictures or"
+                " another backbone"
+            ) from None
         self._parameters = parameter_count(state.params)
 
         splits: tuple[Split, ...] = ("train", "validation", "test")
@@ -189,12 +195,11 @@ class _Run:
         self._requests: set[str] = set()
         self._steps_here, self._blank_steps, self._skipped_in_a_row = 0, 0, 0
         self._saved = time.monotonic()
-        if (restored := self._checkpoints.restore_newest(state)) is not None:
+        restored = self._checkpoints.restore_newest(state)
+        if len(set(hosts.gather(restored and restored[0]))) > 1:
+            raise UserError(f"the processes see different checkpoints in {directory.checkpoints}: do all see the same disk?")
+        if restored is not None:
             number, state, progress = restored
-            if len(set(hosts.gather(number))) > 1:
-                raise UserError(
-                    f"the processes see different checkpoints in {directory.checkpoints}: do all see the same disk?"
-                )
             self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
             self._clock = Clock(progress.seconds, progress.images)
             self._unreadable = set(progress.unreadable)
@@ -213,6 +218,8 @@ class _Run:
         if self._finished:
             logger.info("%s: all %d steps are done", self._directory.path, config.total_steps)
             return
+        if hosts.is_main():
+            self._directory.result.unlink(missing_ok=True)  # of a shorter run
         logger.info(
             "%s, %s parameters, on %s: %d epochs of %d batches of %d pictures",
             config.backbone,
@@ -380,6 +387,7 @@ class _Run:
 
     def _save(self, metrics: dict[str, float] | None) -> None:
         self._collect()
+        self._requests.discard("save")  # the step after the one that asked for it asked too
         sums, clock = asdict(self._epoch), self._clock
         progress = Progress(self._batches.get_state(), sums, clock.seconds, clock.images, sorted(self._unreadable))
         description = {**describe(self._task), "config": asdict(self._config)}

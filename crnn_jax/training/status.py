@@ -49,6 +49,8 @@ def describe_run(path: Path) -> dict[str, str]:
     """
     directory = opened_run(path)
     description = read_json(directory.config)
+    if not isinstance(description.get("config"), dict) or "task" not in description:
+        raise UserError(f"{directory.config}: isn't of a run")
     told = {"task": str(description["task"]), "network": f"{description['config']['backbone']}, {description['config']['rnn']}"}
     finished = directory.result.exists()
     if directory.status.exists() and not finished:

@@ -31,12 +31,14 @@ class Read(NamedTuple):
         lengths: (D, B) int, columns of each example.
         greedy: the best paths.
         losses: (D, B).
+        feasible: (D, B) bool, labels that fit their columns; the losses of others are 0.
     """
 
     logits: jax.Array
     lengths: jax.Array
     greedy: ctc.Greedy
     losses: jax.Array
+    feasible: jax.Array
 
 
 EvalStep = Callable[[TrainState, dict[str, Any]], Read]
@@ -140,8 +142,7 @@ def make_eval_step(model: CRNN, devices: Sequence[jax.Device]) -> EvalStep:
     def step(state: TrainState, batch: dict[str, jax.Array]) -> Read:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         logits, lengths = cast(Columns, model.apply(variables, batch["images"], batch["widths"]))
-        losses, _ = _losses(model, logits, lengths, batch)
-        return Read(logits, lengths, ctc.greedy(logits, lengths), losses)
+        return Read(logits, lengths, ctc.greedy(logits, lengths), *_losses(model, logits, lengths, batch))
 
     return jax.pmap(step, AXIS, devices=devices)
 

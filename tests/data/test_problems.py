@@ -6,7 +6,15 @@ from PIL import Image
 
 from crnn_jax import tasks
 from crnn_jax.cli import main
-from crnn_jax.data.folder import FolderSource, label_problems, parse_labels, picture_problems, read_labels, split_of
+from crnn_jax.data.folder import (
+    FolderSource,
+    label_problems,
+    parse_labels,
+    picture_problems,
+    picture_sizes,
+    read_labels,
+    split_of,
+)
 from crnn_jax.errors import UserError
 
 GOOD = ["(3-7)+5 1", "5-6+2 1", "(6+7)*2 26"]
@@ -170,3 +178,14 @@ def test_texts_are_held_to_what_is_said_of_them(tmp_path, capsys, arguments, wha
     folder = make(tmp_path / "plates", ["B-MW 1002", "B-MW 0112"])
     assert main(["check", str(folder), *arguments]) == 1
     assert what in "".join(capsys.readouterr())
+
+
+def test_sizes_are_told_of_those_that_can_be_opened(tmp_path):
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "good.png")
+    whole = (tmp_path / "good.png").read_bytes()
+    (tmp_path / "broken.png").write_bytes(whole[:33] + b"\0\0\0\4bad!" + whole[41:])  # Pillow calls that a SyntaxError
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "lying.jpg", exif=exif)
+    sizes = picture_sizes([tmp_path / name for name in ("good.png", "broken.png", "none.png", "lying.jpg")])
+    assert set(sizes) == {(30, 20), (20, 30)}

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from crnn_jax.cli import main
 from crnn_jax.errors import UserError
-from crnn_jax.training.compare import compare, table
+from crnn_jax.training.compare import compare, distinct_names, table
 
 
 @pytest.fixture
@@ -48,6 +49,14 @@ def test_command_prints_and_plots(runs, tmp_path, capsys):
     assert main(["compare", *map(str, runs), "--plots", str(tmp_path / "plots")]) == 0
     assert "| ended " in capsys.readouterr().out
     assert (tmp_path / "plots" / "compared.png").stat().st_size > 5000
+
+
+def test_runs_of_one_name_are_told_apart():
+    paths = [Path("/a/x/quick"), Path("/b/x/quick"), Path("/b/y/quick")]
+    assert distinct_names(paths[:1]) == ["quick"]
+    assert distinct_names(paths[1:]) == ["x/quick", "y/quick"]
+    assert distinct_names(paths) == ["a/x/quick", "b/x/quick", "b/y/quick"]
+    assert distinct_names([paths[0], paths[0]]) == ["quick", "quick"]
 
 
 def test_folder_without_a_run(tmp_path, runs, capsys):

@@ -115,6 +115,15 @@ def test_killed_and_resumed_run_equals_an_unbroken_one_bit_for_bit(unbroken, tmp
     assert_same_run(unbroken[0], tmp_path)
 
 
+def test_what_is_due_is_saved_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_SAVE_SECONDS", -1)  # always due
+    saved, save = [], Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", lambda self, step, *rest: (saved.append(step), save(self, step, *rest)))
+    run(tmp_path, config=dataclasses.replace(TINY, epochs=1, steps_per_epoch=9))
+    # A request travels with a step, and is known when the next one is under way.
+    assert saved == [2, 4, 6, 8, 9]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_saves_and_the_run_goes_on(unbroken, tmp_path, number):
     before = signal.getsignal(number)
@@ -165,9 +174,14 @@ def test_finished_run_is_only_judged_again(unbroken, caplog):
 
 def test_more_epochs_go_on_and_the_change_is_said(tmp_path, caplog):
     run(tmp_path, config=Config(**{**vars(TINY), "epochs": 1}))
+    assert (tmp_path / "result.json").exists()
+    with pytest.raises(Interrupted):
+        run(tmp_path, bars_task(partial(Interrupting, index=5 * TINY.batch_size, number=signal.SIGINT)))
+    assert not (tmp_path / "result.json").exists()  # of the shorter run
     run(tmp_path)
     assert "epochs was 1 and is 2" in caplog.text
     assert "going on from step 4 of 8" in caplog.text
+    assert (tmp_path / "result.json").exists()
     assert state_of(tmp_path)[0] == 8
 
 
@@ -289,6 +303,11 @@ def test_texts_longer_than_the_columns_are_refused_before_training(tmp_path):
     with pytest.raises(UserError, match="texts of 9 characters need 9, and light gives 8"):
         run(tmp_path, bars_task(max_length=9))
     assert not list(tmp_path.iterdir())
+
+
+def test_pictures_too_low_for_a_backbone_are_refused(tmp_path):
+    with pytest.raises(UserError, match="vgg222 leaves nothing of a height of 16 pixels"):
+        run(tmp_path, bars_task(max_length=1), dataclasses.replace(TINY, backbone="vgg222"))
 
 
 def test_training_in_another_thread_leaves_signals_alone(tmp_path):

@@ -74,3 +74,8 @@ def test_constant():
 def test_bad_configurations_name_the_field(fields):
     with pytest.raises(UserError, match=next(iter(fields))):
         Config(**fields)
+
+
+def test_alternate_needs_an_epoch_for_each_of_its_stages():
+    with pytest.raises(UserError, match="alternate needs 5 epochs or more, not 4"):
+        Config(epochs=4, lr_schedule="alternate")
