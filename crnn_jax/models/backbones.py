@@ -286,7 +286,8 @@ def max_pool(x: jax.Array, height: int, width: int) -> jax.Array:
     rows, columns = x.shape[1] // height, x.shape[2] // width
     x = x[:, : rows * height, : columns * width]
     for axis, size in ((1, height), (2, width)):
-        parts = [jax.lax.slice_in_dim(x, i, None, stride=size, axis=axis) for i in range(size)]
+        length = x.shape[axis]  # perhaps 0
+        parts = [jax.lax.slice_in_dim(x, min(i, length), None, stride=size, axis=axis) for i in range(size)]
         x = parts[0]
         for part in parts[1:]:
             x = jnp.maximum(x, part)

@@ -22,21 +22,23 @@ class TorchCRNN(nn.Module):
         architecture: vgg222, vgg346 or light, with GRUs.
         classes: K + 1.
         height: of the pictures.
+        grey: they have one channel, not three.
     """
 
-    def __init__(self, architecture: Architecture, classes: int, height: int) -> None:
+    def __init__(self, architecture: Architecture, classes: int, height: int, *, grey: bool = False) -> None:
         super().__init__()
         a = self.architecture = architecture
         layers: list[nn.Module] = []
+        colours = 1 if grey else 3
         if a.backbone == "light":
-            channels = 48
+            channels = 16 * colours
             layers.append(nn.PixelUnshuffle(4))
             for features, pool in _LIGHT:
                 layers += _convolution(channels, features, 1, a)
                 layers.append(nn.MaxPool2d(pool))
                 channels = features
         else:
-            channels, (depths, padding) = 3, _VGG[a.backbone]
+            channels, (depths, padding) = colours, _VGG[a.backbone]
             for block, depth in enumerate(depths):
                 for _ in range(depth):
                     layers += _convolution(channels, 32 * 2**block, padding, a)
@@ -45,7 +47,7 @@ class TorchCRNN(nn.Module):
         self.backbone = nn.Sequential(*layers)
         self.pad = -height % 4 if a.backbone == "light" else 0
         with torch.no_grad():
-            rows = self.backbone(torch.zeros(1, 3, height + self.pad, 192)).shape[2]
+            rows = self.backbone(torch.zeros(1, colours, height + self.pad, 192)).shape[2]
         self.columns = nn.Linear(channels * rows, a.hidden, bias=False)
         self.norm = nn.BatchNorm1d(a.hidden, a.epsilon, 1 - a.momentum)
         self.first = nn.GRU(a.hidden, a.hidden, bidirectional=True, batch_first=True)

@@ -61,9 +61,11 @@ def _ours(case: Case, batch: Batch) -> Callable[[], object]:
 
 
 def _peer(case: Case, batch: Batch, channels_last: bool) -> Callable[[], object]:
-    model = pytorch.TorchCRNN(case.config.architecture, case.task.alphabet.size, case.task.preparation.height)
+    preparation = case.task.preparation
+    model = pytorch.TorchCRNN(case.config.architecture, case.task.alphabet.size, preparation.height, grey=preparation.grey)
     model = model.to(pytorch.device()).train()
-    images = torch.from_numpy(batch["images"].transpose(0, 3, 1, 2).copy()).to(pytorch.device())
+    channels = batch["images"][..., : 1 if preparation.grey else 3]
+    images = torch.from_numpy(channels.transpose(0, 3, 1, 2).copy()).to(pytorch.device())
     if channels_last:
         model, images = model.channels_last(), images.to(memory_format=torch.channels_last)
     labels = torch.from_numpy(batch["labels"]).long().to(pytorch.device())

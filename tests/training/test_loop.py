@@ -120,8 +120,8 @@ def test_what_is_due_is_saved_once(tmp_path, monkeypatch):
     saved, save = [], Checkpoints.save
     monkeypatch.setattr(Checkpoints, "save", lambda self, step, *rest: (saved.append(step), save(self, step, *rest)))
     run(tmp_path, config=dataclasses.replace(TINY, epochs=1, steps_per_epoch=9))
-    # A request travels with a step, and is known when the next one is under way.
-    assert saved == [2, 4, 6, 8, 9]
+    # A request travels with a step, and is known when the next is under way; the last is saved before it is validated, too.
+    assert saved == [2, 4, 6, 8, 9, 9]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
