@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -29,6 +30,16 @@ def test_those_that_come_with_the_package_read(name, share):
 def test_they_are_small():
     assert weights.names() == ("captcha", "level1", "level2")
     assert sum(weights.packaged(name).stat().st_size for name in weights.names()) < 15_000_000
+
+
+@pytest.mark.parametrize("name", weights.names())
+def test_cards_are_about_these_networks(name):
+    model = crnn_jax.load(name)
+    cards = (Path(__file__).parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    card = cards.split(f"\n## {name}\n")[1].split("\n## ")[0]
+    config = model.description["config"]
+    assert f"{config['epochs'] * config['steps_per_epoch'] * config['batch_size']:,} " in card  # pictures
+    assert f"{weights.packaged(name).stat().st_size / 1e6:.2f} MB" in card
 
 
 def test_what_was_saved_comes_back(tmp_path):

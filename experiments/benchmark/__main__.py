@@ -31,7 +31,7 @@ from absl import app, flags
 from crnn_jax.errors import UserError
 from crnn_jax.host import prepare_cpu
 from crnn_jax.training.log import log_to_stderr
-from experiments.benchmark.report import machine, print_table
+from experiments.benchmark.report import Row, machine, print_table
 
 SUITES = ("train", "read", "draw", "ctc", "locate", "readers", "serve", "growth", "parts")
 
@@ -47,15 +47,20 @@ def main(argv: list[str]) -> None:
         if flags.FLAGS.plots and not hasattr(suite, "plot"):
             raise UserError(f"--plots: nothing is drawn of the suite {flags.FLAGS.suite}")
         print(machine())
-        rows = print_table(suite.rows(flags.FLAGS.count, flags.FLAGS.seed))
+        rows = print_table(suite.rows(flags.FLAGS.count, flags.FLAGS.seed), _keep)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         sys.exit("error: this suite compares with PyTorch, which is not installed: pip install 'crnn-jax[bench]'")
     except UserError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.filename or flags.FLAGS.out}: {error.strerror or error}")
     if flags.FLAGS.plots:
         suite.plot(rows, Path(flags.FLAGS.plots) / f"{flags.FLAGS.suite}.png")
+
+
+def _keep(rows: list[Row]) -> None:
     if flags.FLAGS.out:
         Path(flags.FLAGS.out).write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import jax
+
 Better = Literal["more", "less"]
 
 
@@ -67,14 +69,19 @@ def machine() -> str:
             name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
     except OSError:
         pass  # not a Linux
-    return f"{name}, {len(os.sched_getaffinity(0))} cores, {platform.system()}, Python {platform.python_version()}"
+    cores = len(os.sched_getaffinity(0))
+    about = [name, f"{cores} cores", platform.system(), f"Python {platform.python_version()}", f"jax {jax.__version__}"]
+    if jax.default_backend() != "cpu":
+        about.append(f"{jax.local_device_count()} x {jax.devices()[0].device_kind}")
+    return ", ".join(about)
 
 
-def print_table(rows: Iterable[Row]) -> list[Row]:
-    """Prints one line a row, each as soon as it is there."""
+def print_table(rows: Iterable[Row], keep: Callable[[list[Row]], object] = lambda rows: None) -> list[Row]:
+    """Prints one line a row, each as soon as it is there, and has them kept so far."""
     print(f"{'':52} {'ours':>11} {'peer':>11} {'ratio':>7}  unit", flush=True)
     printed = []
     for r in rows:
         print(f"{r.name:52} {r.ours:11.2f} {r.peer:11.2f} {r.ratio:7.2f}  {r.unit}", flush=True)
         printed.append(r)
+        keep(printed)
     return printed
