@@ -43,10 +43,10 @@ def test_locating_is_compared_on_ordinary_and_faint_canvases():
 
 
 def test_drawing_is_compared_with_the_package(monkeypatch):
-    monkeypatch.setattr(draw, "_PICTURES", 3)
-    (only,) = draw.rows(1, seed=0)
-    assert only.ours > 0
-    assert only.peer > 0
+    monkeypatch.setattr(draw, "_PICTURES", dict.fromkeys(draw._PICTURES, 3))
+    rows = list(draw.rows(1, seed=0))
+    assert [row.name for row in rows] == [f"{name}, one core" for name in draw._PICTURES]
+    assert all(row.ours > 0 and row.peer > 0 for row in rows)
 
 
 def test_the_server_is_compared_with_itself_asked_one_after_another(monkeypatch):
