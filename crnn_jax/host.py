@@ -60,16 +60,16 @@ def keep_compilations() -> None:
 
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home) / "crnn_jax" / f"compiled-{_processor()}"
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # no place, or nobody's home
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(home) / "crnn_jax" / f"compiled-{_processor()}"
         # For nobody else: jax runs what it finds there.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(folder))
 
 
 def _processor() -> str:
-    """Short, and another one for a CPU with other instructions: jax's keys don't tell them apart, and homes are shared."""
+    """Short, and another one for a CPU with other instructions: homes are shared, and programs may not run on both."""
     about = [platform.machine(), platform.processor()]
     with suppress(OSError):  # on Linux
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -2,10 +2,9 @@
 
     python -m experiments.level2 --recipe=quick
 
-``quick`` trains the `light` network on 153,600 strips that we draw. On two cores of an AMD EPYC, beside light work, that took
-55.8 minutes, without compilation and validation, and read 94.8% of 1,000 whole canvases right (95%: 93.2 to 96.0). One run,
-with fewer fractions.
-From the competition's own pictures (``0.png ...`` and ``labels.txt``), whose lines are best found once and for all, and perhaps
+``quick`` trains the `light` network on 153,600 strips that we draw. On two cores of an AMD EPYC, beside tests, that took 68
+minutes, without compilation and validation, and read 96.3% of 1,000 whole canvases right (95%: 94.9 to 97.3). One run; another
+on as many strips, beside light work, took 56 minutes. From the competition's own pictures (``0.png ...`` and ``labels.txt``), whose lines are best found once and for all, and perhaps
 put together anew:
 
     crnn-jax locate image_contest_level_2 --out strips

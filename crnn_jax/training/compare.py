@@ -27,13 +27,13 @@ def compare(paths: Sequence[Path]) -> list[Row]:
     Raises:
         UserError: there is no run in a directory, or a file of it can't be read.
     """
-    directories = [opened_run(path) for path in paths]
-    settings = [_settings(read_json(directory.config)) for directory in directories]
+    runs = [opened_run(path) for path in paths]
+    settings = [_settings(description) for _, description in runs]
     known = dict.fromkeys(name for run in settings for name in run)
     differing = [name for name in known if len({run.get(name, "") for run in settings}) > 1]
     return [
-        {"run": name, **{setting: run.get(setting, "") for setting in differing}, **_figures(directory)}
-        for name, directory, run in zip(distinct_names(paths), directories, settings, strict=True)
+        {"run": name, **{setting: run.get(setting, "") for setting in differing}, **_figures(directory, int(run["batch_size"]))}
+        for name, (directory, _), run in zip(distinct_names(paths), runs, settings, strict=True)
     ]
 
 
@@ -66,7 +66,7 @@ def _settings(description: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _figures(directory: RunDirectory) -> Row:
+def _figures(directory: RunDirectory, batch_size: int) -> Row:
     figures = dict.fromkeys(("parameters", "pictures", "minutes", "images/s", "exact match", "CER", "of"), "")
     if directory.result.exists():
         result = read_json(directory.result)
@@ -82,7 +82,6 @@ def _figures(directory: RunDirectory) -> Row:
         }
     if not (rows := read_metrics(directory.metrics)):
         return figures
-    batch_size = read_json(directory.config)["config"]["batch_size"]
     return figures | {
         "pictures": f"{rows[-1]['step'] * batch_size:,}",
         "images/s": f"{rows[-1]['images_per_second']:.0f}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -22,8 +23,8 @@ ON_NAN: tuple[OnNan, ...] = get_args(OnNan)
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 BatchNormStatistics = Literal["global", "tower"]
 BATCH_NORMS: tuple[BatchNormStatistics, ...] = get_args(BatchNormStatistics)
-_ALTERNATE_STAGES = 5
 _DECAY = 0.1  # of the learning rate, from stage to stage
+_ALTERNATE = (1.0, _DECAY, _DECAY**2, _DECAY, _DECAY**2)  # shares of the learning rate, a stage each
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ class Config(Architecture):
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
         choices = {"optimizer": OPTIMIZERS, "lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS}
         check_choices(self, {**choices, "drawing": DRAWINGS, "on_nan": ON_NAN})
-        if self.lr_schedule == "alternate" and self.epochs < _ALTERNATE_STAGES:
-            raise UserError(f"lr_schedule alternate needs {_ALTERNATE_STAGES} epochs or more, not {self.epochs}")
+        if self.lr_schedule == "alternate" and self.epochs < len(_ALTERNATE):
+            raise UserError(f"lr_schedule alternate needs {len(_ALTERNATE)} epochs or more, not {self.epochs}")
         if not self.learning_rate > 0:
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not 0 <= self.l2 < 1:
@@ -118,11 +119,11 @@ class Config(Architecture):
     @property
     def stages(self) -> list[tuple[int, float]]:
         """Parts of the run, for ``step`` and ``alternate``: the first step of each, and its share of the learning rate."""
-        shares = [1.0]
+        shares: Sequence[float] = [1.0]
         if self.lr_schedule == "step":
             shares = [_DECAY**i for i in range(self.lr_stages)]
         elif self.lr_schedule == "alternate":
-            shares = [1.0, *[_DECAY, _DECAY**2] * 2]
+            shares = _ALTERNATE
         return [(round(self.epochs * i / len(shares)) * self.steps_per_epoch, share) for i, share in enumerate(shares)]
 
     @property

@@ -47,10 +47,7 @@ def describe_run(path: Path) -> dict[str, str]:
     Raises:
         UserError: there is no run in this directory, or a file of it can't be read.
     """
-    directory = opened_run(path)
-    description = read_json(directory.config)
-    if not isinstance(description.get("config"), dict) or "task" not in description:
-        raise UserError(f"{directory.config}: isn't of a run")
+    directory, description = opened_run(path)
     told = {"task": str(description["task"]), "network": f"{description['config']['backbone']}, {description['config']['rnn']}"}
     finished = directory.result.exists()
     if directory.status.exists() and not finished:
@@ -84,16 +81,19 @@ def _ago(moment: float) -> str:
     return f"{duration(max(0.0, time.time() - moment))} ago"
 
 
-def opened_run(path: Path) -> RunDirectory:
-    """The directory of a run that has begun.
+def opened_run(path: Path) -> tuple[RunDirectory, dict[str, Any]]:
+    """The directory of a run that has begun, and its ``config.json``.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or the file is of something else.
     """
     directory = RunDirectory(path)
     if not directory.started:
         raise UserError(f"{path}: holds no run")
-    return directory
+    description = read_json(directory.config)
+    if not isinstance(description, dict) or not isinstance(description.get("config"), dict) or "task" not in description:
+        raise UserError(f"{directory.config}: isn't of a run")
+    return directory, description
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -64,3 +64,7 @@ def test_folder_without_a_run(tmp_path, runs, capsys):
         compare([runs[0], tmp_path])
     assert main(["compare", str(tmp_path)]) == 1
     assert "holds no run" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text("[]")
+    for command in ("compare", "status"):
+        assert main([command, str(tmp_path)]) == 1
+        assert "config.json: isn't of a run" in capsys.readouterr().err
