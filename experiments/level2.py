@@ -4,7 +4,9 @@
 
 ``quick`` trains the `light` network on 153,600 strips that we draw. On two cores of an AMD EPYC, beside tests, that took 68
 minutes, without compilation and validation, and read 96.3% of 1,000 whole canvases right (95%: 94.9 to 97.3). One run; another
-on as many strips, beside light work, took 56 minutes. From the competition's own pictures (``0.png ...`` and ``labels.txt``), whose lines are best found once and for all, and perhaps
+on as many strips, beside light work, took 56 minutes.
+
+From the competition's own pictures (``0.png ...`` and ``labels.txt``), whose lines are best found once and for all, and perhaps
 put together anew:
 
     crnn-jax locate image_contest_level_2 --out strips
