@@ -173,7 +173,7 @@ class _FolderSplits:
         return replace(source, seed=seed) if isinstance(source, RecombinedSource) else source
 
 
-def captcha(emphasis: float = 0.0, older: float = 0.0) -> Task:
+def captcha(emphasis: float = 0.0, older: float = 0.0, *, equalize: Equalize = "never") -> Task:
     """Four characters of 0-9A-Z at 170x80 that look like those of the ``captcha`` package.
 
     We draw the pictures for training and validation, reproducibly; the package itself, unmodified, draws those of the
@@ -184,13 +184,14 @@ def captcha(emphasis: float = 0.0, older: float = 0.0) -> Task:
             hardest to tell apart. Other splits have every character equally often.
         older: share of the pictures in training that are drawn as version 0.6 of the package did, which warped characters
             further.
+        equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`.
     """
     from importlib.metadata import version
 
     return Task(
         name="captcha",
         alphabet=drawn.CAPTCHA_ALPHABET,
-        preparation=Preparation(drawn.CAPTCHA_HEIGHT, drawn.CAPTCHA_WIDTH),
+        preparation=Preparation(drawn.CAPTCHA_HEIGHT, drawn.CAPTCHA_WIDTH, equalize=equalize),
         max_length=drawn.CAPTCHA_LENGTH,
         source=functools.partial(drawn.captcha_source, emphasis=emphasis, older=older),
         data={"emphasis": emphasis, "older": older},
@@ -203,6 +204,7 @@ LEVEL1_STYLES = {
     "competition": level1_drawing.COMPETITION,
     "author": level1_drawing.AUTHOR,
     "faint": level1_drawing.FAINT,
+    "mixed": level1_drawing.MIXED,
     "unseen": level1_drawing.UNSEEN,
 }
 
@@ -214,33 +216,37 @@ def level1(
     faint: float = 0.0,
     emphasis: float = 0.0,
     hard: float = 0.0,
+    mixed: float = 0.0,
 ) -> Task:
     """Arithmetic such as ``(3-7)+5`` at 180x60.
 
     Args:
         variant: ``competition``: one face a picture, 15 dots; ``author``: a face for each character and 30 dots, which is what
             the source document's author drew for training; ``faint``: texts that can hardly be told from the background;
-            ``unseen``: the faces of level 2, to judge how well others than those of training are read.
+            ``mixed``: a face for each character, and strokes of several weights; ``unseen``: the faces of level 2, to judge
+            how well others than those of training are read.
         equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
         emphasis: share of the training pictures in the faces that are misread most often, besides those that come by chance.
         hard: share of the characters in training that are 1, 7, ``+`` or ``*``, besides those that come by chance: they are
             misread most often.
+        mixed: share of the training pictures that are drawn like ``mixed``. Devices draw none.
 
     Raises:
         UserError: there is no such variant.
     """
     _check_variant("level1", variant, LEVEL1_STYLES)
     grammar = Level1()
+    shares: dict[str, Any] = {"faint": faint, "emphasis": emphasis, "hard": hard, "mixed": mixed}
     return Task(
         name="level1",
         alphabet=grammar.alphabet,
         preparation=Preparation(level1_drawing.HEIGHT, level1_drawing.WIDTH, equalize=equalize),
         max_length=grammar.MAX_LENGTH,
-        source=functools.partial(drawn.Level1Source, style=LEVEL1_STYLES[variant], faint=faint, emphasis=emphasis, hard=hard),
+        source=functools.partial(drawn.Level1Source, style=LEVEL1_STYLES[variant], **shares),
         judge="our own drawing",
         grammar=grammar,
-        data={"variant": variant, "faint": faint, "emphasis": emphasis, "hard": hard},
+        data={"variant": variant, **shares},
     )
 
 

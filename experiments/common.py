@@ -12,6 +12,7 @@ from typing import Any, cast
 from absl import app, flags
 
 import crnn_jax
+from crnn_jax.data.contrast import EQUALIZE
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import keep_compilations, prepare_cpu
 from crnn_jax.models.config import BACKBONES, HEADS, RECURRENCES
@@ -38,6 +39,9 @@ _BAD_EXAMPLES = flags.DEFINE_enum(
     "refuse",
     BAD_EXAMPLES,
     "labels in --data_dir that don't suit the task: refuse to start, or skip and count them",
+)
+_EQUALIZE = flags.DEFINE_enum(
+    "equalize", None, EQUALIZE, "which pictures' contrasts to spread before they are read, and how; the default is the task's"
 )
 _RESUME = flags.DEFINE_enum(
     "resume", "auto", ["auto", "never"], "auto: go on with a run in --workdir; never: refuse if there is one"
@@ -126,6 +130,8 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
             task = from_folder(task, _DATA_DIR.value, cast(BadExamples, _BAD_EXAMPLES.value))
         if task is None:
             raise UserError("--data_dir must name the folder of pictures to learn from")
+        if _EQUALIZE.value:
+            task = replace(task, preparation=replace(task.preparation, equalize=_EQUALIZE.value))
         prepare_cpu()  # before `_hint` asks jax where it runs
         keep_compilations()
         with _together():

@@ -27,6 +27,8 @@ _DIGITS = len(str(Level2.LARGEST))  # of a number
 _ASSIGNMENT = 2 + _DIGITS  # characters
 _PIECES = (Level2.OPERANDS - 1) * _DIGITS + 1 + max(map(len, Level2.PATTERNS)) - Level2.OPERANDS  # of an expression
 
+_IS_VARIABLE = np.array([not c.isascii() for c in _CHARACTERS])
+
 Look = tuple[str, float]  # font and weight
 
 
@@ -133,11 +135,10 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
         variety: share of the pictures that are drawn in many faces and weights instead.
         faint: share of the pictures whose text is nearly as bright as the background, besides those of chance.
     """
-    ordinary = tuple(product(style.fonts, style.weights))
-    varied = tuple(product(level2.VARIED.fonts, level2.VARIED.weights)) if variety else ordinary
-    looks = tuple(dict.fromkeys((*ordinary, *varied)))
+    styles = (style, level2.VARIED if variety else style)
+    looks = tuple(dict.fromkeys(look for some in styles for look in product((*some.fonts, *some.latin), some.weights)))
     atlas = _atlas(looks)
-    ordinary_numbers, varied_numbers = (jnp.array([looks.index(look) for look in some]) for some in (ordinary, varied))
+    ordinary, varied = (_choices(some, looks) for some in styles)
     widest = _widest(atlas)
     assignment_room = widest[1] + (_ASSIGNMENT - 1) * widest[0]
     fraction_room = 6 + _DIGITS * round(widest[0] * level2.SMALLER[0]) + widest[1]
@@ -148,11 +149,12 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
         formula = sample(next(keys))
         chance = jax.random.uniform(next(keys), (3,))
         ink = line.choose_ink(next(keys), (chance[0] < faint) | style.darkest)
-        look = jnp.where(chance[1] < variety, line.choice(chance[2], varied_numbers), line.choice(chance[2], ordinary_numbers))
+        chosen = jnp.where(chance[1] < variety, line.choice(chance[2], varied), line.choice(chance[2], ordinary))
         place, arc = _Place.by_chance(next(keys)), _colour(next(keys))
 
         ids = jnp.concatenate([formula.assignments.reshape(-1), formula.expression, formula.fraction])
         sizes = jax.random.randint(next(keys), ids.shape, 0, len(level2.SIZES))
+        look = jnp.where(jnp.asarray(_IS_VARIABLE)[jnp.minimum(ids, len(_CHARACTERS) - 1)], chosen[0], chosen[1])
         glyphs = (look * len(level2.SIZES) + sizes) * len(_CHARACTERS) + jnp.minimum(ids, len(_CHARACTERS) - 1)
         pieces = line.choose_pieces(next(keys), atlas, glyphs, ids != _BLANK, style.distortion)
         patches, shown = line.characters(atlas, pieces.glyphs, pieces.angles, pieces.corners)
@@ -185,12 +187,21 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
     return draw
 
 
+def _choices(style: level2.Style, looks: tuple[Look, ...]) -> jax.Array:
+    """The numbers of the looks of variables and of other characters that a picture may have, (N, 2) int32."""
+    return jnp.array(
+        [
+            (looks.index((font, weight)), looks.index((latin, weight)))
+            for font, weight in product(style.fonts, style.weights)
+            for latin in (style.latin or (font,))
+        ]
+    )
+
+
 def _widest(atlas: Atlas) -> tuple[int, int]:
     """Pixels of the widest character other than a variable, and of the widest variable."""
     widths = np.maximum(np.asarray(atlas.sizes)[:, 0], np.hypot(*np.asarray(atlas.ink_sizes).T) * np.asarray(atlas.unwarped))
-    variable = np.isin(
-        np.arange(len(widths)) % len(_CHARACTERS), _ALPHABET.encode("".join(dict.fromkeys("".join(Level2.POEMS))))
-    )
+    variable = np.tile(_IS_VARIABLE, len(widths) // len(_CHARACTERS))
     return int(np.ceil(widths[~variable].max())) + 2, int(widths[variable].max())
 
 

@@ -50,6 +50,19 @@ FACES = (
     "UKaiCN-Book.ttf",
     "CrnnKai-Regular.ttf",
 )
+# Faces without Chinese characters, for all others: digits are what a formula has most of, and the competition's are neither
+# Song's nor any other's that we have.
+LATIN_FACES = (
+    *FACES,
+    "Arimo-Regular.ttf",
+    "Cabin-Regular.ttf",
+    "CrnnFlare-Regular.otf",
+    "CrnnSans-Regular.ttf",
+    "DroidSansMono.ttf",
+    "Inconsolata-Regular.ttf",
+    "Jost-Regular.ttf",
+    "Tinos-Regular.ttf",
+)
 
 
 # More than what was measured on the few pictures that there are.
@@ -62,19 +75,21 @@ class Style:
 
     Attributes:
         fonts: files of `crnn_jax.drawing.fonts`; a picture has one.
+        latin: likewise, for all but the variables; none: that of the variables.
         weights: how much bolder than the font its strokes are, see `crnn_jax.drawing.line.character`; a picture has one.
         distortion: of each character.
         darkest: all texts are dark, that is nearly transparent.
     """
 
     fonts: tuple[str, ...] = (SONG,)
+    latin: tuple[str, ...] = ()
     weights: tuple[float, ...] = (0.5,)
     distortion: Distortion = _WIDE
     darkest: bool = False
 
 
 COMPETITION = Style()
-VARIED = Style(fonts=FACES, weights=(0.0, 0.5, 1.0))
+VARIED = Style(fonts=FACES, latin=LATIN_FACES, weights=(0.0, 0.5, 1.0))
 FAINT = Style(darkest=True)
 
 
@@ -172,17 +187,21 @@ def _margin(draws: RandomNumbers) -> int:
 def _strips(text: str, ink: Ink, style: Style, height: int, draws: RandomNumbers) -> Iterator[np.ndarray]:
     """The lines' characters on their background, (height, W, 3) uint8."""
     font = style.fonts[draws.below(len(style.fonts))]
+    latin = style.latin[draws.below(len(style.latin))] if style.latin else font
     weight = style.weights[draws.below(len(style.weights))]
     for line in text.split(SEPARATOR):
-        pieces = list(_pieces(line, font, weight, style.distortion, draws))
+        pieces = list(_pieces(line, (font, latin), weight, style.distortion, draws))
         yield side_by_side(pieces, len(line), ink, height, 0, draws)
 
 
-def _pieces(line: str, font: str, weight: float, distortion: Distortion, draws: RandomNumbers) -> Iterator[np.ndarray]:
-    """Coverages of a line's characters, each fraction as one."""
+def _pieces(
+    line: str, fonts: tuple[str, str], weight: float, distortion: Distortion, draws: RandomNumbers
+) -> Iterator[np.ndarray]:
+    """Coverages of a line's characters, each fraction as one; the fonts are the variables' and the others'."""
 
     def one(text: str, scale: tuple[float, float] = (1.0, 1.0)) -> np.ndarray:
-        return character(text, font, SIZES[draws.below(len(SIZES))], draws, distortion, weight=weight, scale=scale)
+        font, size = fonts[text.isascii()], SIZES[draws.below(len(SIZES))]
+        return character(text, font, size, draws, distortion, weight=weight, scale=scale)
 
     for token in _TOKENS.findall(line):
         if len(token) == 1:

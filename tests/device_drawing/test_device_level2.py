@@ -71,7 +71,12 @@ def test_the_same_numbers_give_the_same_expression(index, monkeypatch):
     recorded = Recorded(3, "train", index)
     font, weight = LOOKS[0]
     host = line.side_by_side(
-        list(level2._pieces(text, font, weight, level2.COMPETITION.distortion, recorded)), len(text), ink, height, 0, recorded
+        list(level2._pieces(text, (font, font), weight, level2.COMPETITION.distortion, recorded)),
+        len(text),
+        ink,
+        height,
+        0,
+        recorded,
     )
 
     # The numbers, in the order in which the host took them.
@@ -169,6 +174,17 @@ def test_strips_are_statistically_those_of_the_host():
         assert np.mean(a) == pytest.approx(np.mean(b), abs=4)
     lengths = np.asarray(drawn.length)
     assert lengths.mean() == pytest.approx(np.mean([len(example.text) for example in examples]), abs=1.5)
+
+
+def test_variables_and_other_characters_may_have_faces_of_their_own():
+    looks = tuple(product((*level2.VARIED.fonts, *level2.VARIED.latin), level2.VARIED.weights))
+    chosen = [[looks[i] for i in pair] for pair in device_level2._choices(level2.VARIED, looks).tolist()]
+    assert {(a[0], b[0], a[1]) for a, b in chosen} == set(
+        product(level2.VARIED.fonts, level2.VARIED.latin, level2.VARIED.weights)
+    )
+    assert all(a[1] == b[1] for a, b in chosen)
+    plain = device_level2._choices(level2.COMPETITION, LOOKS)
+    assert plain.tolist() == [[0, 0]]
 
 
 def test_later_dots_lie_over_earlier_ones():

@@ -50,7 +50,7 @@ def test_more_numbers_stand_below_a_bar():
     assert counts[0] == 40
     assert 60 < counts[1] < 110
     line = "水/12+天/345"
-    pieces = list(level2._pieces(line, level2.SONG, 0.5, level2.COMPETITION.distortion, Draws(0, "train", 5)))
+    pieces = list(level2._pieces(line, (level2.SONG, level2.SONG), 0.5, level2.COMPETITION.distortion, Draws(0, "train", 5)))
     assert [piece.shape[0] == level2.FRACTION_HEIGHT for piece in pieces] == [True, False, True]
 
 
@@ -88,7 +88,9 @@ def test_crops_hold_the_ink_with_a_margin():
 
 
 def test_fraction_is_a_bar_with_a_character_above_and_a_number_below():
-    pieces = list(level2._pieces("流/35864", level2.SONG, 0.5, level2.COMPETITION.distortion, Draws(0, "train", 5)))
+    pieces = list(
+        level2._pieces("流/35864", (level2.SONG, level2.SONG), 0.5, level2.COMPETITION.distortion, Draws(0, "train", 5))
+    )
     assert len(pieces) == 1
     coverage = pieces[0]
     middle = coverage.shape[0] // 2
@@ -104,6 +106,27 @@ def test_every_face_has_every_character():
     for font in level2.FACES:
         inks = {c: line.character(c, font, 45, Draws(0, "train", 0)) for c in Level2.alphabet.characters}
         assert all(ink.max() > 128 for ink in inks.values()), font
+    for font in level2.LATIN_FACES:
+        others = filter(str.isascii, Level2.alphabet.characters)
+        assert all(line.character(c, font, 45, Draws(0, "train", 0)).max() > 128 for c in others), font
+
+
+def test_variables_and_other_characters_may_have_faces_of_their_own(monkeypatch):
+    drawn = []
+
+    def recorded(text, font, *arguments, **options):
+        drawn.append((text.isascii(), font))
+        return line.character(text, font, *arguments, **options)
+
+    monkeypatch.setattr(level2, "character", recorded)
+    seen = {True: set(), False: set()}
+    for i in range(60):
+        drawn.clear()
+        level2.draw_crops(TEXT, INK, level2.VARIED, Draws(0, "train", i))
+        fonts = {latin: {font for is_latin, font in drawn if is_latin == latin} for latin in (True, False)}
+        assert all(len(some) == 1 for some in fonts.values())
+        seen = {latin: seen[latin] | fonts[latin] for latin in seen}
+    assert seen == {True: set(level2.LATIN_FACES), False: set(level2.FACES)}
 
 
 def test_weight_makes_strokes_bolder():

@@ -44,14 +44,15 @@ def test_document_recipe_is_the_document_s():
 def test_quick_learns_from_a_folder_and_refuses_a_bad_one(tmp_path):
     pictures = tmp_path / "pictures"
     assert main(["generate", "level1", "--count", "60", "--out", str(pictures)]) == 0
-    result = run("--recipe=quick", f"--workdir={tmp_path / 'run'}", f"--data_dir={pictures}", *SMALL)
+    result = run("--recipe=quick", f"--workdir={tmp_path / 'run'}", f"--data_dir={pictures}", "--equalize=faint", *SMALL)
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "run" / "result.json").read_text())
     assert str(pictures) in report["judge"]
     assert report["computable"] == 1
     description = json.loads((tmp_path / "run" / "config.json").read_text())
     assert description["grammar"] == "level1"
-    assert description["preparation"]["equalize"] == "stretch_grey"
+    assert RECIPES["quick"].task.preparation.equalize == "stretch_grey"
+    assert description["preparation"]["equalize"] == "faint"
 
     labels = (pictures / "labels.txt").read_text().splitlines()
     (pictures / "labels.txt").write_text("\n".join(["1+1+1 4", *labels[1:]]))
