@@ -12,7 +12,7 @@ from typing import Any, cast
 from absl import app, flags
 
 import crnn_jax
-from crnn_jax.data.contrast import EQUALIZE
+from crnn_jax.data.contrast import EQUALIZE, Equalize
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import keep_compilations, prepare_cpu
 from crnn_jax.models.config import BACKBONES, HEADS, RECURRENCES
@@ -65,6 +65,7 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "learning_rate": flags.DEFINE_float("learning_rate", None, "the largest", lower_bound=0),
     "lr_schedule": flags.DEFINE_enum("lr_schedule", None, SCHEDULES, "learning rate over the run"),
     "weight_decay": flags.DEFINE_float("weight_decay", None, "share of each matrix that muon takes away", lower_bound=0),
+    "ema": flags.DEFINE_float("ema", None, "share of the weights' moving average that a step keeps; 0: none", lower_bound=0),
     "l2": flags.DEFINE_float("l2", None, "weight of the squares of the parameters in the loss", lower_bound=0),
     "keep_all": flags.DEFINE_bool("keep_all", None, "keep the weights of every epoch"),
     "clip_norm": flags.DEFINE_float("clip_norm", None, "largest norm of a step's gradients", lower_bound=0),
@@ -132,7 +133,7 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
         if task is None:
             raise UserError("--data_dir must name the folder of pictures to learn from")
         if _EQUALIZE.value:
-            task = replace(task, preparation=replace(task.preparation, equalize=_EQUALIZE.value))
+            task = replace(task, preparation=replace(task.preparation, equalize=cast(Equalize, _EQUALIZE.value)))
         prepare_cpu()  # before `_hint` asks jax where it runs
         keep_compilations()
         with _together():

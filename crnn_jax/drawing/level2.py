@@ -89,7 +89,7 @@ class Style:
 
 
 COMPETITION = Style()
-VARIED = Style(fonts=FACES, latin=LATIN_FACES, weights=(0.0, 0.5, 1.0))
+VARIED = Style(fonts=FACES, latin=LATIN_FACES, weights=(0.0, 0.25, 0.5, 0.75))
 FAINT = Style(darkest=True)
 
 

@@ -135,8 +135,8 @@ class Checkpoints:
         if number in self._manager.all_steps():
             return
         items = ocp.args.Composite(
-            weights=ocp.args.StandardSave({"params": state.params, "batch_stats": state.batch_stats}),
-            optimizer=ocp.args.StandardSave({"step": state.step, "opt_state": state.opt_state}),
+            weights=ocp.args.StandardSave(state.weights),
+            optimizer=ocp.args.StandardSave(_besides_weights(state)),
             progress=ocp.args.JsonSave(asdict(progress)),
             description=ocp.args.JsonSave({"format": FORMAT, **description, "metrics": metrics or {}}),
         )
@@ -192,16 +192,16 @@ class Checkpoints:
             items = self._manager.restore(
                 number,
                 args=ocp.args.Composite(
-                    weights=ocp.args.StandardRestore({"params": target.params, "batch_stats": target.batch_stats}),
-                    optimizer=ocp.args.StandardRestore({"step": target.step, "opt_state": target.opt_state}),
+                    weights=ocp.args.StandardRestore(target.weights),
+                    optimizer=ocp.args.StandardRestore(_besides_weights(target)),
                     progress=ocp.args.JsonRestore(),
                 ),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedCheckpoint(f"checkpoint {number} can't be restored: {_one_line(error)}") from None
         weights, optimizer = items["weights"], items["optimizer"]
-        state = TrainState(optimizer["step"], weights["params"], weights["batch_stats"], optimizer["opt_state"])
-        return state, Progress(**items["progress"])
+        averages = None if like.averages is None else weights
+        return TrainState(**{**weights, **optimizer}, averages=averages), Progress(**items["progress"])
 
     def describe(self, number: int) -> dict[str, Any]:
         """The description in a checkpoint.
@@ -230,6 +230,12 @@ class Checkpoints:
     def close(self) -> None:
         """Ends the manager's threads."""
         self._manager.close()
+
+
+def _besides_weights(state: TrainState) -> dict[str, Any]:
+    """What training needs besides the weights for reading; where those are averages, the network itself too."""
+    network = {} if state.averages is None else {"params": state.params, "batch_stats": state.batch_stats}
+    return {"step": state.step, "opt_state": state.opt_state, **network}
 
 
 @contextmanager

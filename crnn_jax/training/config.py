@@ -43,6 +43,7 @@ class Config(Architecture):
         lr_stages: equal parts of the run, for ``step``.
         l2: weight of the sum of the squares of all parameters but the recurrent layers', which is added to each example's loss.
         weight_decay: share of each matrix that ``muon`` takes away in a step, for a learning rate of 1.
+        ema: share of a moving average of the network that each step keeps, for validation and reading; 0: no average.
         clip_norm: gradients are scaled down to this norm; None: never.
         batch_norm: ``global`` averages BatchNorm's statistics over all devices, ``tower`` lets each device use its own.
         dtype: of the activations; parameters, statistics and loss are float32.
@@ -69,6 +70,7 @@ class Config(Architecture):
     lr_stages: int = 2
     l2: float = 0.0
     weight_decay: float = 0.0
+    ema: float = 0.0
     clip_norm: float | None = 5.0
     batch_norm: BatchNormStatistics = "global"
     dtype: Dtype = "float32"
@@ -95,6 +97,8 @@ class Config(Architecture):
             raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
         if not 0 <= self.l2 < 1:
             raise UserError(f"l2 must be at least 0 and below 1, not {self.l2}")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"ema must be at least 0 and below 1, not {self.ema}")
         if self.weight_decay < 0:
             raise UserError(f"weight_decay must be at least 0, not {self.weight_decay}")
         if self.clip_norm is not None and not self.clip_norm > 0:

@@ -49,7 +49,7 @@ def begin_with(state: TrainState, source: str, alphabet: Alphabet) -> TrainState
         len(alphabet.characters),
         ", ".join(fresh) or "nothing else",
     )
-    return state.replace(**taken)  # type: ignore[attr-defined]
+    return state.with_weights(taken)
 
 
 def _shared_characters(ours: np.ndarray, theirs: np.ndarray, alphabet: Alphabet, other: Alphabet) -> np.ndarray:

@@ -157,12 +157,12 @@ class _Run:
         tx = make_optimizer(config, steps.AXIS, len(devices))
         draw = make_draw(task) if config.drawing == "device" else None
         self._train_step = steps.make_train_step(
-            model, tx, devices, average_statistics=not synchronised, draw=draw, skip_nan=config.on_nan == "skip"
+            model, tx, devices, average_statistics=not synchronised, draw=draw, skip_nan=config.on_nan == "skip", ema=config.ema
         )
         self._eval_step = steps.make_eval_step(model, devices)
         init_key, self._key = jax.random.split(jax.random.key(config.seed))
         try:
-            state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width)
+            state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width, averaged=config.ema > 0)
         except ZeroDivisionError:  # by an initialiser, for the weights of no rows
             raise UserError(
                 f"{config.backbone} leaves nothing of a height of {task.preparation.height} pixels: use higher pictures or"
@@ -245,8 +245,8 @@ class _Run:
             lambda x: np.zeros_like(x) if np.issubdtype(x.dtype, np.floating) else x, steps.unreplicate(self._state.opt_state)
         )
         logger.info("a new stage, from the weights of step %d", self._checkpoints.step(best))
-        fresh = steps.replicate({"opt_state": forgotten, **self._checkpoints.weights(best)}, self._devices)
-        self._state = self._state.replace(**fresh)
+        opt_state, weights = steps.replicate((forgotten, self._checkpoints.weights(best)), self._devices)
+        self._state = self._state.replace(opt_state=opt_state).with_weights(weights)
 
     @property
     def _finished(self) -> bool:
@@ -414,7 +414,7 @@ class _Run:
         best = self._checkpoints.best
         assert best is not None  # training ends with a save
         weights = steps.replicate(self._checkpoints.weights(best), self._devices)
-        self._state = self._state.replace(**weights)
+        self._state = self._state.with_weights(weights)
         logger.info(
             "judging the weights of step %d on %d pictures by %s",
             self._checkpoints.step(best),

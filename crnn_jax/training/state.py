@@ -21,20 +21,35 @@ class TrainState:
         params: the network's parameters, float32.
         batch_stats: BatchNorm's running statistics, float32.
         opt_state: the optimiser's.
+        averages: moving averages of the two, ``params`` and ``batch_stats``, for reading; None: there are none.
     """
 
     step: jax.Array
     params: Any
     batch_stats: Any
     opt_state: Any
+    averages: dict[str, Any] | None = None
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """The network to read with, ``params`` and ``batch_stats``."""
+        return self.averages or {"params": self.params, "batch_stats": self.batch_stats}
+
+    def with_weights(self, weights: dict[str, Any]) -> TrainState:
+        """The same with another network, ``params`` and ``batch_stats``, to go on from and to read with."""
+        averages = None if self.averages is None else weights
+        return self.replace(**weights, averages=averages)  # type: ignore[attr-defined]
 
 
-def create_state(model: CRNN, tx: optax.GradientTransformation, key: jax.Array, height: int, width: int) -> TrainState:
-    """Fresh parameters for pictures of some size."""
+def create_state(
+    model: CRNN, tx: optax.GradientTransformation, key: jax.Array, height: int, width: int, *, averaged: bool = False
+) -> TrainState:
+    """Fresh parameters for pictures of some size, perhaps with their averages."""
     images = jnp.zeros((1, height, width, 3), jnp.uint8)
     variables = jax.jit(model.init)(key, images, jnp.array([width]))
-    params = variables["params"]
-    return TrainState(jnp.zeros((), jnp.int32), params, variables["batch_stats"], tx.init(params))
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    averages = {"params": params, "batch_stats": batch_stats} if averaged else None
+    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), averages)
 
 
 def parameter_count(params: Any) -> int:

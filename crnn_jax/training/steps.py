@@ -52,6 +52,7 @@ def make_train_step(
     average_statistics: bool = False,
     draw: Draw | None = None,
     skip_nan: bool = False,
+    ema: float = 0.0,
 ) -> TrainStep:
     """A step of gradient descent, the batch spread over the devices.
 
@@ -69,6 +70,7 @@ def make_train_step(
         draw: makes the pictures within the step, each device those of its part, from the ``numbers`` of the batch; None: they
             are in the batch.
         skip_nan: a step whose loss or gradients are no numbers changes nothing, and counts as ``skipped``.
+        ema: share of the state's averages that a step keeps, if it has any; less in the first steps, as 1 / 10, 2 / 11, ...
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -103,7 +105,11 @@ def make_train_step(
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         sums["gradient_norm"] = optax.tree.norm(gradients)
-        after = TrainState(state.step + 1, params, batch_stats, opt_state)
+        averages = state.averages
+        if averages is not None:
+            change = 1 - jnp.minimum(ema, (1 + state.step) / (10 + state.step))
+            averages = optax.incremental_update({"params": params, "batch_stats": batch_stats}, averages, change)
+        after = TrainState(state.step + 1, params, batch_stats, opt_state, averages)
         sums["skipped"] = jnp.zeros(())
         if skip_nan:
             good = jnp.isfinite(sums["loss"]) & jnp.isfinite(sums["gradient_norm"])
@@ -140,8 +146,7 @@ def make_eval_step(model: CRNN, devices: Sequence[jax.Device]) -> EvalStep:
     """A step that reads a batch, from a replicated state and a batch of `shard`."""
 
     def step(state: TrainState, batch: dict[str, jax.Array]) -> Read:
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
-        logits, lengths = cast(Columns, model.apply(variables, batch["images"], batch["widths"]))
+        logits, lengths = cast(Columns, model.apply(state.weights, batch["images"], batch["widths"]))
         return Read(logits, lengths, ctc.greedy(logits, lengths), *_losses(model, logits, lengths, batch))
 
     return jax.pmap(step, AXIS, devices=devices)

@@ -115,6 +115,20 @@ def test_killed_and_resumed_run_equals_an_unbroken_one_bit_for_bit(unbroken, tmp
     assert_same_run(unbroken[0], tmp_path)
 
 
+def test_averages_are_read_with_and_go_on_bit_for_bit(tmp_path, monkeypatch):
+    config = dataclasses.replace(TINY, ema=0.9)
+    run(tmp_path / "unbroken", config=config)
+    monkeypatch.setattr(loop, "_SAVE_SECONDS", 0)
+    with pytest.raises(RuntimeError, match="as if killed"):
+        run(tmp_path / "killed", bars_task(partial(Failing, index=6 * TINY.batch_size + 3)), config)
+    run(tmp_path / "killed", config=config)
+    assert_same_run(tmp_path / "unbroken", tmp_path / "killed")
+    _, (weights, optimizer), _, _ = state_of(tmp_path / "unbroken")
+    averages, last = (tree["params"]["classifier"]["kernel"] for tree in (weights, optimizer))
+    assert not np.array_equal(averages, last)
+    np.testing.assert_allclose(averages, last, atol=0.02)
+
+
 def test_what_is_due_is_saved_once(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_SAVE_SECONDS", -1)  # always due
     saved, save = [], Checkpoints.save

@@ -101,6 +101,24 @@ def test_step_is_plain_gradient_descent():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), steps.unreplicate(state).params, expected)
 
 
+def test_averages_follow_the_network_slowly():
+    devices = jax.devices()[:1]
+    model = CRNN(Architecture(backbone="light", rnn="none", hidden=16), TASK.alphabet.size)
+    tx = optax.sgd(1.0)
+    start = create_state(model, tx, jax.random.key(0), TASK.preparation.height, TASK.preparation.width, averaged=True)
+    step = steps.make_train_step(model, tx, devices, ema=0.15)
+    state, expected = steps.replicate(start, devices), start.weights
+    for batch, kept in zip(batches(2), (0.1, 0.15), strict=True):  # 1 / 10 in the first step, and 2 / 11 would be more
+        state, _ = step(state, steps.shard(batch, 1), jax.random.key(1))
+        now = steps.unreplicate(state)
+        network = {"params": now.params, "batch_stats": now.batch_stats}
+        expected = jax.tree.map(lambda old, new, kept=kept: kept * old + (1 - kept) * new, expected, network)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), now.weights, expected)
+    other = jax.tree.map(np.zeros_like, network)
+    assert now.with_weights(other).weights is other
+    assert not now.with_weights(other).params["classifier"]["bias"].any()
+
+
 def test_empty_places_do_not_count():
     _, metrics = run(2, count=1, empty=(0, 5, 6))
     assert metrics[0]["examples"] == BATCH - 3
