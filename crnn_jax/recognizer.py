@@ -189,7 +189,7 @@ class Recognizer:
             if number and width:
                 places.append((left, left))  # the separator
             columns = np.arange(output_columns(self.architecture, width) + 1) + self.architecture.drop_columns
-            edges = (left + np.minimum(place.offset + place.step * columns, width)).tolist()
+            edges = (left + np.minimum(place.offset + place.stride * columns, width)).tolist()
             places += pairwise(edges if seen is None else _attended(edges, seen[number]))
             left += width
         return places

@@ -56,7 +56,6 @@ _PROCESS = flags.DEFINE_integer("process", None, "number of this one, from 0", l
 _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "backbone": flags.DEFINE_enum("backbone", None, BACKBONES, "convolutions"),
     "rnn": flags.DEFINE_enum("rnn", None, RECURRENCES, "what lets columns see each other"),
-    "split": flags.DEFINE_integer("split", None, "columns of each place of the convolutions", lower_bound=1),
     "head": flags.DEFINE_enum("head", None, HEADS, "what makes characters of the columns"),
     "epochs": flags.DEFINE_integer("epochs", None, "validations of a run", lower_bound=1),
     "steps_per_epoch": flags.DEFINE_integer("steps_per_epoch", None, "batches of an epoch", lower_bound=1),

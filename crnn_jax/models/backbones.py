@@ -17,28 +17,21 @@ Number = TypeVar("Number", int, jax.Array)
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where columns lie: column t is centred on the pixels [offset + step t, offset + step (t + 1)).
+    """Where the columns of a backbone lie: column t is centred on the pixels [offset + stride t, offset + stride (t + 1)).
 
     Attributes:
-        stride: pixels from one place of the convolutions to the next.
+        stride: pixels from one column to the next.
         offset: first pixel of column 0.
         margin: pixels that the unpadded convolutions take from a picture's width, all in all.
-        split: columns of each place.
     """
 
     stride: int
     offset: int = 0
     margin: int = 0
-    split: int = 1
-
-    @property
-    def step(self) -> float:
-        """Pixels from one column to the next."""
-        return self.stride / self.split
 
     def columns(self, width: Number) -> Number:
         """Number of columns of a picture of some width."""
-        return self.split * divided(width - self.margin, self.stride)
+        return divided(width - self.margin, self.stride)
 
 
 class Normalization(nn.Module):

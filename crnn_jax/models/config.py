@@ -25,8 +25,6 @@ class Architecture:
     Attributes:
         backbone: convolutions; see `crnn_jax.models.backbones`.
         rnn: what lets the columns see each other: recurrent layers, convolutions (`crnn_jax.models.temporal`), or nothing.
-        split: columns that the dense layer makes of each place of the convolutions: narrow characters need more columns than
-            convolutions of the whole picture at that width are worth.
         hidden: size of the dense layer and of each direction of the recurrent layers.
         dropout: share of features dropped after the dense layer and before the classifier.
         dropout_dense: whether the first of these two is there.
@@ -46,7 +44,6 @@ class Architecture:
 
     backbone: Backbone = "light"
     rnn: Recurrence = "gru"
-    split: int = 1
     hidden: int = 128
     dropout: float = 0.0
     dropout_dense: bool = True
@@ -61,9 +58,8 @@ class Architecture:
     def __post_init__(self) -> None:
         initializations = dict.fromkeys(("initialization", "rnn_initialization"), INITIALIZATIONS)
         check_choices(self, {"backbone": BACKBONES, "rnn": RECURRENCES, "head": HEADS, **initializations})
-        for name in ("hidden", "split"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.hidden < 1:
+            raise UserError(f"hidden must be at least 1, not {self.hidden}")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout must be at least 0 and below 1, not {self.dropout}")
         for name in ("drop_columns", "positions"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import flax.linen as nn
@@ -101,9 +100,8 @@ class CRNN(nn.Module):
         batch, rows, columns, channels = x.shape
         x = x.transpose(0, 2, 1, 3).reshape(batch, columns, rows * channels)
         init = getattr(nn.initializers, a.initialization)()
-        x = nn.Dense(a.split * a.hidden, kernel_init=init, use_bias=False, dtype=self.dtype, name="columns")(x)
-        x = Normalization(**normalization)(x).reshape(batch, a.split * columns, a.hidden)
-        columns *= a.split
+        x = nn.Dense(a.hidden, kernel_init=init, use_bias=False, dtype=self.dtype, name="columns")(x)
+        x = Normalization(**normalization)(x)
         first_keys, second_keys = _split(dropout_keys) if train and a.dropout else (None, None)
         if a.dropout_dense:
             x = dropout(x, a.dropout, first_keys)
@@ -169,9 +167,9 @@ def in_a_row(logits: jax.Array, lengths: jax.Array, separator: int) -> Columns:
 
 def geometry(architecture: Architecture) -> Geometry:
     """Where the columns of a network lie in the picture, before `Architecture.drop_columns` are cut off."""
-    other = _OTHERS.get(architecture.backbone)
-    places = other.GEOMETRY if other else VGG.geometry(*_VGG[architecture.backbone])
-    return replace(places, split=architecture.split)
+    if architecture.backbone in _OTHERS:
+        return _OTHERS[architecture.backbone].GEOMETRY
+    return VGG.geometry(*_VGG[architecture.backbone])
 
 
 def output_columns(architecture: Architecture, width: int) -> int:

@@ -48,8 +48,8 @@ class TorchCRNN(nn.Module):
         self.pad = -height % 4 if a.backbone == "light" else 0
         with torch.no_grad():
             rows = self.backbone(torch.zeros(1, colours, height + self.pad, 192)).shape[2]
-        self.columns = nn.Linear(channels * rows, a.split * a.hidden, bias=False)
-        self.norm = nn.BatchNorm1d(a.split * a.hidden, a.epsilon, 1 - a.momentum)
+        self.columns = nn.Linear(channels * rows, a.hidden, bias=False)
+        self.norm = nn.BatchNorm1d(a.hidden, a.epsilon, 1 - a.momentum)
         self.first = nn.GRU(a.hidden, a.hidden, bidirectional=True, batch_first=True)
         self.second = nn.GRU(a.hidden, a.hidden, bidirectional=True, batch_first=True)
         self.dropout = nn.Dropout(a.dropout)
@@ -67,7 +67,6 @@ class TorchCRNN(nn.Module):
         x = self.backbone(x)
         x = x.permute(0, 3, 2, 1).flatten(2)
         x = self.norm(self.columns(x).transpose(1, 2)).relu().transpose(1, 2)
-        x = x.reshape(len(x), -1, self.architecture.hidden)
         if self.architecture.dropout_dense:
             x = self.dropout(x)
         x, _ = self.first(x)
