@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from crnn_jax.errors import UserError
 
-Backbone = Literal["vgg222", "vgg346", "light", "resnet", "densenet"]
+Backbone = Literal["vgg222", "vgg346", "light", "fine", "resnet", "densenet"]
 Recurrence = Literal["gru", "lstm", "conv", "none"]
 Head = Literal["ctc", "attention"]
 Initialization = Literal["he_uniform", "he_normal", "lecun_normal", "glorot_uniform"]

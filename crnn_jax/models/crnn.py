@@ -13,13 +13,13 @@ from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import STEP, Preparation
 from crnn_jax.grammar import SEPARATOR
 from crnn_jax.models.attention import IMPOSSIBLE, Attention, positions_in_a_row
-from crnn_jax.models.backbones import VGG, DenseNet, Geometry, Light, Normalization, Padding, ResNet
+from crnn_jax.models.backbones import VGG, DenseNet, Fine, Geometry, Light, Normalization, Padding, ResNet
 from crnn_jax.models.config import Architecture
 from crnn_jax.models.recurrent import Bidirectional, BidirectionalGRU, BidirectionalLSTM
 from crnn_jax.models.temporal import TemporalConvolutions
 
 _VGG: dict[str, tuple[tuple[int, ...], Padding]] = {"vgg222": ((2, 2, 2), "VALID"), "vgg346": ((3, 4, 6), "SAME")}
-_OTHERS: dict[str, type[Light | ResNet | DenseNet]] = {"light": Light, "resnet": ResNet, "densenet": DenseNet}
+_OTHERS: dict[str, type[Light | ResNet | DenseNet]] = {"light": Light, "fine": Fine, "resnet": ResNet, "densenet": DenseNet}
 _RECURRENT: dict[str, type[Bidirectional]] = {"gru": BidirectionalGRU, "lstm": BidirectionalLSTM}
 
 

@@ -12,7 +12,7 @@ from crnn_jax.training.state import parameter_count
 
 DOCUMENT = Architecture(backbone="vgg222", dropout=0.2, drop_columns=2)
 LIGHT = Architecture(backbone="light")
-OTHERS = [Architecture(backbone=name) for name in ("vgg346", "resnet", "densenet")]
+OTHERS = [Architecture(backbone=name) for name in ("vgg346", "fine", "resnet", "densenet")]
 
 
 def build(architecture, height=80, width=170, classes=37):
@@ -110,10 +110,10 @@ def test_max_pool_equals_flax_s(height, width):
 
 def test_space_to_depth_keeps_every_value():
     x = jnp.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3)
-    folded = space_to_depth(x, 2)
+    folded = space_to_depth(x, 2, 2)
     assert folded.shape == (2, 2, 3, 12)
     np.testing.assert_array_equal(folded[1, 1, 2], x[1, 2:4, 4:6].reshape(-1))
-    assert space_to_depth(x, 4).shape == (2, 1, 2, 48)
+    assert space_to_depth(x, 2, 4).shape == (2, 2, 2, 24)
 
 
 def test_dropout_is_each_example_s_own_and_keeps_the_mean():
