@@ -204,7 +204,6 @@ LEVEL1_STYLES = {
     "competition": level1_drawing.COMPETITION,
     "author": level1_drawing.AUTHOR,
     "faint": level1_drawing.FAINT,
-    "mixed": level1_drawing.MIXED,
     "unseen": level1_drawing.UNSEEN,
 }
 
@@ -216,28 +215,25 @@ def level1(
     faint: float = 0.0,
     emphasis: float = 0.0,
     hard: float = 0.0,
-    mixed: float = 0.0,
 ) -> Task:
     """Arithmetic such as ``(3-7)+5`` at 180x60.
 
     Args:
         variant: ``competition``: one face a picture, 15 dots; ``author``: a face for each character and 30 dots, which is what
             the source document's author drew for training; ``faint``: texts that can hardly be told from the background;
-            ``mixed``: a face for each character, and strokes of several weights; ``unseen``: the faces of level 2, to judge
-            how well others than those of training are read.
+            ``unseen``: the faces of level 2, to judge how well others than those of training are read.
         equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
         emphasis: share of the training pictures in the faces that are misread most often, besides those that come by chance.
         hard: share of the characters in training that are 1, 7, ``+`` or ``*``, besides those that come by chance: they are
             misread most often.
-        mixed: share of the training pictures that are drawn like ``mixed``. Devices draw none.
 
     Raises:
         UserError: there is no such variant.
     """
     _check_variant("level1", variant, LEVEL1_STYLES)
     grammar = Level1()
-    shares: dict[str, Any] = {"faint": faint, "emphasis": emphasis, "hard": hard, "mixed": mixed}
+    shares: dict[str, Any] = {"faint": faint, "emphasis": emphasis, "hard": hard}
     return Task(
         name="level1",
         alphabet=grammar.alphabet,

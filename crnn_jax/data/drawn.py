@@ -104,7 +104,6 @@ class Level1Source:
         faint: share of the training pictures whose text is nearly as bright as the background, besides those of chance.
         emphasis: share of the training pictures in the faces that are misread most often, besides those of chance.
         hard: share of the characters in training that are 1, 7, + or *, besides those of chance.
-        mixed: share of the training pictures in which each character has a face of its own, and strokes may be bolder.
     """
 
     split: Split
@@ -113,7 +112,6 @@ class Level1Source:
     faint: float = 0.0
     emphasis: float = 0.0
     hard: float = 0.0
-    mixed: float = 0.0
 
     def __len__(self) -> int:
         return ENDLESS
@@ -124,15 +122,10 @@ class Level1Source:
         if self.split == "train":
             text = "".join(_level1_character(c, self.hard, draws) for c in text)
         ink = _choose_ink(draws, self.split, self.style.darkest, self.faint)
-        image = level1.draw(text, ink, self._style(draws), draws)
+        hard = self.split == "train" and draws.uniform() < self.emphasis
+        style = replace(self.style, fonts=level1.HARD_FONTS) if hard else self.style
+        image = level1.draw(text, ink, style, draws)
         return Example(image, text if ink.visible else "")
-
-    def _style(self, draws: Draws) -> level1.Style:
-        if self.split != "train":
-            return self.style
-        if draws.uniform() < self.emphasis:
-            return replace(self.style, fonts=level1.HARD_FONTS)
-        return level1.MIXED if self.mixed and draws.uniform() < self.mixed else self.style
 
 
 def _level1_character(character: str, hard: float, draws: Draws) -> str:

@@ -46,8 +46,6 @@ def make_draw(task: Task) -> Draw:
 
 def _make_draw(task: Task) -> Draw:
     data = task.data
-    if left_out := [name for name in ("copied", "fractions", "mixed") if data.get(name)]:
-        logger.warning("drawing on the device knows no %s: such pictures are left out", " and no ".join(left_out))
     match task.name:
         case "captcha" if "emphasis" in data:
             size = task.preparation.width, task.preparation.height
@@ -55,5 +53,7 @@ def _make_draw(task: Task) -> Draw:
         case "level1" if "emphasis" in data:
             return level1.make_draw(LEVEL1_STYLES[data["variant"]], data["faint"], data["emphasis"], data["hard"])
         case "level2" if "variety" in data:
+            if left_out := [name for name in ("copied", "fractions") if data[name]]:
+                logger.warning("drawing on the device knows no %s: such strips are left out", " and no ".join(left_out))
             return level2.make_draw(LEVEL2_STYLES[data["variant"]], data["variety"], data["faint"])
     raise UserError(f"{task.name}: only captchas and levels 1 and 2 are drawn on the device, and no pictures from a folder")

@@ -55,14 +55,12 @@ class Style:
     Attributes:
         fonts: files of `crnn_jax.drawing.fonts`.
         one_font: in a picture; otherwise each character has its own.
-        weights: how much bolder than the font its strokes are, see `crnn_jax.drawing.line.character`; a picture has one.
         dots: in the text's colour.
         darkest: all texts are dark, that is nearly transparent.
     """
 
     fonts: tuple[str, ...] = FONTS
     one_font: bool = True
-    weights: tuple[float, ...] = (0.0,)
     dots: int = 15
     darkest: bool = False
 
@@ -70,7 +68,6 @@ class Style:
 COMPETITION = Style()
 AUTHOR = Style(one_font=False, dots=30)  # how the document's author drew for training
 FAINT = Style(darkest=True)
-MIXED = Style(one_font=False, weights=(0.0, 0.5, 1.0))
 UNSEEN = Style(fonts=level2.FACES)  # none of which is trained with
 
 
@@ -94,12 +91,11 @@ def draw(text: str, ink: Ink, style: Style, draws: RandomNumbers) -> np.ndarray:
 def _draw_text(text: str, ink: Ink, style: Style, draws: RandomNumbers) -> np.ndarray:
     """(60, 180, 3) uint8; a text that is too wide is made narrower."""
     font = style.fonts[draws.below(len(style.fonts))]
-    weight = style.weights[draws.below(len(style.weights))] if style.weights[1:] else style.weights[0]
     pieces = []
     for c in text:
         if not style.one_font:
             font = style.fonts[draws.below(len(style.fonts))]
-        pieces.append(character(c, font, SIZES[draws.below(len(SIZES))], draws, weight=weight))
+        pieces.append(character(c, font, SIZES[draws.below(len(SIZES))], draws))
     canvas = side_by_side(pieces, len(text), ink, HEIGHT, WIDTH, draws)
     return cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST_EXACT) if canvas.shape[1] > WIDTH else canvas
 

@@ -129,29 +129,6 @@ def test_a_text_without_trace_is_empty_in_training_and_never_judged():
         assert all(Level1().contains(source[i].text) for i in range(50))
 
 
-def test_some_training_pictures_mix_faces_and_weights(monkeypatch):
-    drawn = []
-
-    def recorded(text, font, *arguments, weight=0.0):
-        drawn.append((font, weight))
-        return line.character(text, font, *arguments, weight=weight)
-
-    monkeypatch.setattr(level1, "character", recorded)
-    source = Level1Source("train", 0, level1.COMPETITION, mixed=0.5)
-    kinds = []
-    for i in range(100):
-        drawn.clear()
-        source[i]
-        assert len({weight for _, weight in drawn}) == 1
-        kinds.append((len({font for font, _ in drawn}) > 1, drawn[0][1]))
-    assert 35 < sum(mixed for mixed, _ in kinds) < 65
-    assert {weight for mixed, weight in kinds if mixed} == {0.0, 0.5, 1.0}
-    assert {weight for mixed, weight in kinds if not mixed} == {0.0}
-    drawn.clear()
-    dataclasses.replace(source, split="validation")[0]
-    assert len({font for font, _ in drawn}) == 1
-
-
 def test_every_font_has_every_character():
     assert not set(level1.UNSEEN.fonts) & set(level1.FONTS)
     for font in (*level1.FONTS, *level1.UNSEEN.fonts):
