@@ -79,7 +79,15 @@ def test_a_name_that_is_none(tmp_path):
 
 @pytest.mark.parametrize(
     ("size", "name"),
-    [((170, 80), "captcha"), ((180, 60), "level1"), ((1600, 700), "level2"), ((861, 81), "level2"), ((640, 480), None)],
+    [
+        ((170, 80), "captcha"),
+        ((180, 60), "level1"),
+        ((1600, 700), "level2"),
+        ((1184, 576), "level2"),
+        ((861, 81), "level2"),
+        ((640, 480), None),
+        ((900, 120), None),
+    ],
 )
 def test_the_model_is_told_from_the_size(size, name):
     assert suits(*size) == name

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from crnn_jax.data.folder import picture_sizes
-from crnn_jax.drawing.level2 import HEIGHTS, WIDTHS
+from crnn_jax.drawing.level2 import BLOCK_WIDTH, LINE_HEIGHTS
 from crnn_jax.errors import UserError
 from crnn_jax.host import keep_compilations, keep_freed_memory
-from crnn_jax.locate import STRIP_HEIGHT
+from crnn_jax.locate import LINES, STRIP_HEIGHT
 from crnn_jax.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def suits(width: int, height: int) -> str | None:
         if (width, height) == (preparation.width, preparation.height):
             return name
     strip = height <= STRIP_HEIGHT and width > 3 * height
-    canvas = height in HEIGHTS and width in WIDTHS
+    canvas = height >= min(LINES) * LINE_HEIGHTS[0] and width >= BLOCK_WIDTH  # whole, or what someone cut out of one
     return "level2" if strip or canvas else None
 
 
