@@ -14,6 +14,7 @@ import numpy as np
 
 from crnn_jax import ctc, weights
 from crnn_jax import grammar as grammars
+from crnn_jax.ahead import ahead
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.examples import BATCH_SIZE, Preparation
 from crnn_jax.data.images import check_array, read_image
@@ -122,7 +123,7 @@ class Recognizer:
         """
         if isinstance(images, (str, Path, np.ndarray)):
             raise UserError("read takes a list of pictures: [picture] for one")
-        prepared = (self.prepare(image) for image in images)
+        prepared = ahead(self.prepare, images, batch_size)
         return list(self.read_prepared(prepared, decode=decode, batch_size=batch_size))
 
     def prepare(self, image: str | Path | np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ def test_timing_goes_to_stderr(capsys, trained, folder):
     _, lines, err = run(capsys, "read", folder, "--model", trained, "--timing")
     assert len(lines) == COUNT
     assert f"{COUNT} pictures in" in err
-    assert "without the opening of files" in err
+    assert "without waiting for files" in err
 
 
 def test_read_to_a_file(capsys, trained, folder, tmp_path):

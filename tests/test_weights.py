@@ -98,16 +98,39 @@ def test_reading_without_a_model(tmp_path, capsys):
     assert main(["read", str(tmp_path / "a"), "--decode", "greedy"]) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 3
-    assert "the pictures look like level1: --model=level1" in err
+    assert "the pictures look like level1 (--model=level1)" in err
 
 
-def test_pictures_of_two_kinds_need_a_model(tmp_path, capsys):
-    Image.new("RGB", (180, 60)).save(tmp_path / "a.png")
-    Image.new("RGB", (170, 80)).save(tmp_path / "b.png")
-    assert main(["read", str(tmp_path)]) == 1
+def test_pictures_of_several_kinds_are_read_each_by_its_model(tmp_path, capsys):
+    texts = {}
+    for kind in ("captcha", "level1"):
+        assert main(["generate", kind, "--count", "2", "--out", str(tmp_path / kind)]) == 0
+        labels = (tmp_path / kind / "labels.txt").read_text().splitlines()
+        texts |= {str(tmp_path / kind / f"{i}.png"): label.split()[0] for i, label in enumerate(labels)}
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    paths = [str(tmp_path / kind / f"{i}.png") for i in (0, 1) for kind in ("captcha", "level1")]
+    assert main(["read", *paths[:3], str(broken), paths[3], "--format", "tsv"]) == 1
+    out, err = capsys.readouterr()
+    read = [line.split("\t") for line in out.splitlines()]
+    assert [path for path, *_ in read] == paths
+    assert [len(text) for _, text, *_ in read] == [len(texts[path]) for path in paths]
+    assert "captcha (--model=captcha) and level1 (--model=level1)" in err
+    assert err.count("error:") == 1
+    assert "broken.png" in err
+
+    Image.new("RGB", (640, 480)).save(tmp_path / "other.png")
+    assert main(["read", *paths, str(tmp_path / "other.png")]) == 1
     err = capsys.readouterr().err
     assert "can't be told from their size" in err
-    assert "a.png is 180x60" in err
+    assert "other.png is 640x480" in err
+
+
+def test_evaluating_pictures_of_several_kinds_needs_a_model(tmp_path, capsys):
+    Image.new("RGB", (180, 60)).save(tmp_path / "a.png")
+    Image.new("RGB", (170, 80)).save(tmp_path / "b.png")
+    assert main(["evaluate", str(tmp_path), "--names"]) == 1
+    assert "for several models (level1, captcha): --model names one" in capsys.readouterr().err
 
 
 def test_exported_networks_do_what_the_model_does(tmp_path, trained, capsys):

@@ -54,25 +54,41 @@ def load(name: str | None, paths: Sequence[Path] = ()) -> Recognizer:
     Raises:
         UserError: it can't be read, or no model or more than one would suit the pictures.
     """
+    models = load_each(name, paths)
+    if len(models) > 1:
+        raise UserError(f"these pictures are for several models ({', '.join(models)}): --model names one")
+    (model,) = models.values()
+    return model
+
+
+def load_each(name: str | None, paths: Sequence[Path]) -> dict[str, Recognizer]:
+    """The model that ``--model`` names, or those that suit the sizes of some pictures, by name.
+
+    Raises:
+        UserError: one can't be read, or none would suit a picture.
+    """
     from crnn_jax.recognizer import load
 
     keep_freed_memory()
     keep_compilations()
-    return load(_told_from_sizes(paths) if name is None else name)
+    names = _told_from_sizes(paths) if name is None else [name]
+    return {name: load(name) for name in names}
 
 
-def _told_from_sizes(paths: Sequence[Path]) -> str:
+def _told_from_sizes(paths: Sequence[Path]) -> list[str]:
     first: dict[str | None, tuple[Path, tuple[int, int]]] = {}
     for path in paths:
         for size in picture_sizes([path]):
             first.setdefault(suits(*size), (path, size))
-    if len(first) != 1 or None in first:
-        sizes = "; ".join(f"{path} is {width}x{height}" for path, (width, height) in first.values()) or "none can be read"
-        raise UserError(f"which model suits these pictures can't be told from their size ({sizes}): --model names one")
-    (name,) = first
-    assert name is not None
-    print(f"the pictures look like {name}: --model={name}", file=sys.stderr)
-    return name
+    reason = "" if first else "none can be read"
+    if None in first:
+        path, (width, height) = first[None]
+        reason = f"{path} is {width}x{height}"
+    if reason:
+        raise UserError(f"which model suits these pictures can't be told from their size ({reason}): --model names one")
+    names = [name for name in first if name is not None]
+    print(f"the pictures look like {' and '.join(f'{name} (--model={name})' for name in names)}", file=sys.stderr)
+    return names
 
 
 def suits(width: int, height: int) -> str | None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crnn_jax.cli.arguments import Commands, add_decode, add_model, load, output
+from crnn_jax.ahead import ahead
+from crnn_jax.cli.arguments import Commands, add_decode, add_model, load_each, output, suits
 from crnn_jax.data.examples import BATCH_SIZE
-from crnn_jax.data.folder import find_images
+from crnn_jax.data.folder import find_images, picture_sizes
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.training.log import progress_bar
 from crnn_jax.vote import NO_VALUE, vote_files
@@ -45,14 +46,15 @@ def add(commands: Commands) -> None:
 
 def _read(arguments: argparse.Namespace) -> int:
     paths = find_images(arguments.paths)
-    model = load(arguments.model, paths)
+    models = load_each(arguments.model, paths)
     failed = 0
     if arguments.timing:  # compile first
-        blank = np.zeros((model.preparation.height, model.preparation.width, 3), np.uint8)
-        list(model.read_prepared([blank] * len(paths[:BATCH_SIZE])))
+        for model in models.values():
+            blank = np.zeros((model.preparation.height, model.preparation.width, 3), np.uint8)
+            list(model.read_prepared([blank] * len(paths[:BATCH_SIZE])))
     clock = Clock()
     with output(arguments.out) as out, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
-        for path, reading in read_files(model, paths, clock, arguments.decode):
+        for path, reading in _read_each(models, paths, clock, arguments.decode):
             bar.update()
             if isinstance(reading, UnreadableImage):
                 failed += 1
@@ -64,16 +66,32 @@ def _read(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _read_each(
+    models: Mapping[str, Recognizer], paths: Sequence[Path], clock: Clock, decode: Decode
+) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
+    """`read_files` with the model that suits each picture, of several."""
+    if len(models) == 1:
+        (model,) = models.values()
+        return read_files(model, paths, clock, decode)
+    sizes = [next(picture_sizes([path]), None) for path in paths]
+    chosen = [(size and suits(*size)) or next(iter(models)) for size in sizes]  # any model says that a picture can't be opened
+    readings = {
+        name: read_files(model, [path for path, which in zip(paths, chosen, strict=True) if which == name], clock, decode)
+        for name, model in models.items()
+    }
+    return (next(readings[name]) for name in chosen)
+
+
 class Clock:
-    """Time since it was made, and how much of that went into opening files."""
+    """Time since it was made, and how much of that went into waiting for files to be opened."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
         self._files = 0.0
 
     @contextmanager
-    def opening_a_file(self) -> Iterator[None]:
-        """Counts what happens inside as opening files."""
+    def waiting_for_a_file(self) -> Iterator[None]:
+        """Counts what happens inside as waiting for files."""
         began = time.perf_counter()
         try:
             yield
@@ -86,25 +104,31 @@ class Clock:
         network = total - self._files
         return (
             f"{pictures} pictures in {total:.2f} s: {pictures / total:.0f} images/s;"
-            f" {pictures / network:.0f} images/s without the opening of files"
+            f" {pictures / network:.0f} images/s without waiting for files"
         )
 
 
 def read_files(
-    model: Recognizer, paths: Iterable[Path], clock: Clock, decode: Decode
+    model: Recognizer, paths: Sequence[Path], clock: Clock, decode: Decode
 ) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
     """Readings in the order of the paths; a picture that can't be read gives its error and the rest is read."""
     errors: dict[int, UnreadableImage] = {}
     good: list[tuple[int, Path]] = []
     numbered = list(enumerate(paths))
 
+    def prepare(path: Path) -> np.ndarray | UnreadableImage:
+        try:
+            return model.prepare(path)
+        except UnreadableImage as error:
+            return error
+
     def pictures() -> Iterator[np.ndarray]:
+        prepared = ahead(prepare, paths, BATCH_SIZE)
         for i, path in numbered:
-            try:
-                with clock.opening_a_file():
-                    picture = model.prepare(path)
-            except UnreadableImage as error:
-                errors[i] = error
+            with clock.waiting_for_a_file():
+                picture = next(prepared)
+            if isinstance(picture, UnreadableImage):
+                errors[i] = picture
             else:
                 good.append((i, path))
                 yield picture
