@@ -253,11 +253,13 @@ LEVEL2_STYLES = {
 }
 _LEVEL2_HEIGHT = 81
 _LEVEL2_WIDTHS = (448, 672, 800, 896, 960, 1152)
+_LEVEL2_ROW_WIDTHS = (640, 896, 1024, 1120, 1184, 1280)
 _LEVEL2_LINE_WIDTHS = (448, 512, 576, 640, 704)
 
 
-# How level 2 is read: all lines in one strip, or each alone.
+# How level 2 is read: all lines in one strip, their fractions as they are drawn or written in a row, or each line alone.
 LEVEL2_STRIPS = Preparation(_LEVEL2_HEIGHT, _LEVEL2_WIDTHS[-1], equalize="stretch", widths=_LEVEL2_WIDTHS, locate=True)
+LEVEL2_ROWS = replace(LEVEL2_STRIPS, width=_LEVEL2_ROW_WIDTHS[-1], widths=_LEVEL2_ROW_WIDTHS, in_a_row=True)
 LEVEL2_LINES = Preparation(
     max(LINES) * _LEVEL2_HEIGHT,
     _LEVEL2_LINE_WIDTHS[-1],

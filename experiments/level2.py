@@ -31,6 +31,9 @@ from experiments import common
 from experiments.common import Recipe
 
 _LINES = flags.DEFINE_enum("lines", "joined", ["joined", "separate"], "read all in one strip, or each alone")
+_FRACTIONS = flags.DEFINE_enum(
+    "fractions", None, ["drawn", "in_a_row"], "read them as they are drawn, or with their small digits enlarged, in a row"
+)
 _RECOMBINE = flags.DEFINE_bool("recombine", False, "put the lines of --data_dir, which crnn-jax locate made, together anew")
 _TRAIN = flags.DEFINE_integer("recombine_train", 89_600, "pictures that give their lines, the first ones", lower_bound=1)
 _VALIDATION = flags.DEFINE_integer("recombine_validation", 10_240, "pictures to validate on, the next ones", lower_bound=1)
@@ -79,7 +82,11 @@ RECIPES = {
 
 
 def _adapt(task: Task) -> Task:
-    return replace(task, preparation=tasks.LEVEL2_LINES) if _LINES.value == "separate" else task
+    if _LINES.value == "separate":
+        return replace(task, preparation=tasks.LEVEL2_LINES)
+    if _FRACTIONS.value is None:
+        return task
+    return replace(task, preparation=tasks.LEVEL2_ROWS if _FRACTIONS.value == "in_a_row" else tasks.LEVEL2_STRIPS)
 
 
 def _from_folder(task: Task, folder: str, bad_examples: BadExamples) -> Task:

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, TypedDict
 import cv2
 import numpy as np
 
+from crnn_jax import fraction
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.data.contrast import EQUALIZE, Equalize, equalize
 from crnn_jax.data.images import UnreadableImage
@@ -49,6 +50,8 @@ class Preparation:
             they are too high or too wide; empty: every picture is stretched to ``width``.
         locate: find the lines of a formula and join them first (`crnn_jax.locate`).
         lines: more than one: the lines of such a strip are put one below the other instead, to be read each alone.
+        in_a_row: write drawn fractions as their numerator and denominator side by side, both enlarged (`crnn_jax.fraction`);
+            for strips whose contrast is stretched.
         enlarge: pictures that are lower than ``height`` are made as high, where ``widths`` leaves them their proportions.
     """
 
@@ -59,11 +62,14 @@ class Preparation:
     locate: bool = False
     lines: int = 1
     enlarge: bool = False
+    in_a_row: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # JSON has lists
         if self.equalize not in EQUALIZE:
             raise UserError(f"equalize must be one of {', '.join(EQUALIZE)}, not {self.equalize!r}")
+        if self.in_a_row and self.equalize != "stretch":
+            raise UserError(f"fractions are found where equalize is stretch, not {self.equalize}")
         if self.widths and (list(self.widths) != sorted(self.widths) or self.widths[-1] != self.width):
             raise UserError(f"widths must rise up to the width {self.width}, not {self.widths}")
 
@@ -89,7 +95,10 @@ class Preparation:
         # Levels are spread before a change of size mixes them, and after the black between lines has told where these end.
         if self.lines > 1:
             return self._page([equalize(line, self.equalize) for line in split(image)[: self.lines]])
+        shown = image.any(axis=2, keepdims=True)
         image = equalize(image, self.equalize)
+        if self.in_a_row:
+            image = fraction.in_a_row(image * shown, self.height)  # where it was black tells where a line ends
         return self._fitted(image, self.height) if self.widths else _resized(image, self.height, self.width)
 
     def _page(self, lines: Sequence[np.ndarray]) -> np.ndarray:

@@ -33,6 +33,8 @@ def make_draw(task: Task) -> Draw:
     """
     draw = _make_draw(task)
     preparation = task.preparation
+    if preparation.in_a_row:
+        raise UserError("drawing on the device: it doesn't write fractions in a row; --fractions=drawn leaves them as they are")
     if preparation.equalize not in _CONTRASTS or preparation.lines > 1:
         raise UserError(f"drawing on the device: there is no equalize={preparation.equalize}, lines={preparation.lines}")
     contrast = _CONTRASTS[preparation.equalize]

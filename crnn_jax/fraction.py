@@ -1,0 +1,162 @@
+"""Writing the fractions of a level 2 strip in a row: what is small above and below a bar becomes as large as the rest.
+
+Four of five mistakes of a network that reads strips as they are were digits below a bar, which are half as high as others. Runs
+in data workers: no jax here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+BAR = 105  # pixels of a bar that was drawn, not copied
+LARGER = (1 / 0.8, 1 / 0.55)  # width and height of what stands above and below, to be as large as other characters
+
+_EDGE, _BLUR = 10 / 13, 3 / 13  # darkness of a bar's outer rows, and of those beside them, for 1 in its middle: all is smoothed
+_RUN = 40  # columns of a bar that nothing interrupts, at least
+_MIDDLE = 50  # levels of a bar's middle from the background, at least
+_INEXACT = 8, 0.1  # levels, and share of the middle's, that a row may be off
+_LEAST_ALIKE = 0.3  # share of a bar's columns
+_DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
+_COPIED, _THICKNESS = (90, 150), 3  # columns of a bar in one that isn't, and its rows, at least
+_FREE = -10, -4  # rows above its middle
+_HIDDEN = 9  # columns of a bar that a dot or an arc may hide
+_INK = 70  # levels from the background that are ink
+_ABOVE, _BELOW = (-37, -3), (6, 29)  # rows from the bar's middle in which its numbers stand
+_LEAST_INK = 40  # pixels of a number
+_NUMERATOR = 48  # columns
+_LEAST_INK = 40  # pixels of a numerator or denominator
+_OVERLAP = 6  # columns at either end of a bar that stay with the neighbours, whose edges reach there
+_SLASH = 6  # black columns between numerator and denominator
+_WIDER = 20  # columns by which a denominator may be wider than its bar
+
+
+class Bar(NamedTuple):
+    """Where a fraction's bar lies, in pixels: columns x0 to x1 without the last, middle row y."""
+
+    x0: int
+    x1: int
+    y: int
+
+
+def in_a_row(strip: np.ndarray, height: int) -> np.ndarray:
+    """A strip whose fractions are written as numerator, a black gap, and denominator, both enlarged.
+
+    Args:
+        strip: (h, w, 3) uint8, the contrast stretched: white background, ink about 170 levels from it; black where nothing is.
+        height: that one that isn't as it was drawn is made smaller to, if it is higher, so that its bars have a known length.
+
+    Returns:
+        (h', w', 3) uint8; a strip without fractions is as it was.
+    """
+    if not _is_drawn(_darkness(strip), strip) and len(strip) > height:
+        size = max(1, round(strip.shape[1] * height / len(strip))), height
+        strip = cv2.resize(strip, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    parts, x = [], 0
+    for bar in bars(strip):
+        parts += [strip[:, x : bar.x0 + _OVERLAP], *_numbers(strip, bar)]
+        x = bar.x1 - _OVERLAP
+    return np.concatenate([*parts, strip[:, x:]], axis=1) if parts else strip
+
+
+def bars(strip: np.ndarray) -> list[Bar]:
+    """The bars of a strip's fractions, from left to right."""
+    darkness = _darkness(strip)
+    return sorted(_drawn_bars(darkness) if _is_drawn(darkness, strip) else _copied_bars(darkness))
+
+
+def _darkness(strip: np.ndarray) -> np.ndarray:
+    """Levels from white of the channel that is furthest, (h, w) uint8; 0 where a strip is black."""
+    red, green, blue = cv2.split(strip)
+    darkness = cv2.bitwise_not(cv2.min(cv2.min(red, green), blue))
+    darkness[cv2.max(cv2.max(red, green), blue) == 0] = 0
+    return darkness
+
+
+def _is_drawn(darkness: np.ndarray, strip: np.ndarray) -> bool:
+    """Whether a strip's pixels are as they were drawn, most of them of the very background."""
+    shown = int(np.count_nonzero(strip.any(axis=2)))
+    return int(np.count_nonzero(darkness)) < (1 - _DRAWN) * shown
+
+
+def _drawn_bars(darkness: np.ndarray) -> Iterator[Bar]:
+    """Those whose pixels are as they were drawn."""
+    dark = cv2.threshold(darkness, _MIDDLE - 1, 255, cv2.THRESH_BINARY)[1]
+    rows = np.flatnonzero(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((1, _RUN), np.uint8)).any(axis=1))
+    # As many columns from each on as look like a bar.
+    alike = np.cumsum(np.pad(_like_a_bar(darkness, rows), ((0, 0), (1, 0))), axis=1)
+    alike = alike[:, BAR:] - alike[:, :-BAR]
+    while alike.size:
+        row, x = divmod(int(np.argmax(alike)), alike.shape[1])
+        if alike[row, x] < _LEAST_ALIKE * BAR:
+            break
+        alike[:, max(0, x - BAR + _OVERLAP) : x + BAR - _OVERLAP] = 0
+        bar = Bar(x, x + BAR, int(rows[row]))
+        if _has_numbers(darkness, bar):
+            yield bar
+
+
+def _copied_bars(darkness: np.ndarray) -> Iterator[Bar]:
+    """Those of a picture that was compressed or changed in size: long runs of ink."""
+    dark = cv2.threshold(darkness, _INK, 255, cv2.THRESH_BINARY)[1]
+    runs = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((_THICKNESS, _COPIED[0]), np.uint8))
+    count, _, statistics, _ = cv2.connectedComponentsWithStats(runs)
+    for x, y, width, height, _ in statistics[1:count].tolist():
+        middle = y + height // 2
+        # Above a bar is nothing for a while, other than above what it touches.
+        free = ~(dark[max(0, middle + _FREE[0]) : max(0, middle + _FREE[1]), x : x + width].any(axis=0))
+        first, last = _longest(
+            cv2.morphologyEx(free.astype(np.uint8)[None], cv2.MORPH_CLOSE, np.ones((1, _HIDDEN), np.uint8))[0]
+        )
+        bar = Bar(x + first, x + last, middle)
+        if _COPIED[0] <= last - first <= _COPIED[1] and _has_numbers(darkness, bar):
+            yield bar
+
+
+def _longest(marks: np.ndarray) -> tuple[int, int]:
+    """Where the longest run of marks begins, and ends."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], marks, [0]]).astype(np.int8)))
+    return max(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True), key=lambda run: run[1] - run[0], default=(0, 0))
+
+
+def _has_numbers(darkness: np.ndarray, bar: Bar) -> bool:
+    parts = (darkness[max(0, bar.y + first) : max(0, bar.y + last), bar.x0 : bar.x1] for first, last in (_ABOVE, _BELOW))
+    return all(np.count_nonzero(part > _INK) >= _LEAST_INK for part in parts)
+
+
+def _like_a_bar(darkness: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Where the pixels of some rows, with those above or with those below, could be of a bar's middle, (R, w) bool."""
+    padded = np.pad(darkness.astype(np.int16), ((3, 3), (0, 0)))
+    middle = padded[rows + 3]
+    least, share = _INEXACT
+
+    def half(outwards: int) -> np.ndarray:
+        edge, blur, outside = (padded[rows + 3 + outwards * i] for i in (1, 2, 3))
+        inexact = least + share * edge
+        return (
+            (middle >= _MIDDLE)
+            & (np.abs(middle - np.minimum(255, edge / _EDGE)) <= inexact)
+            & (np.abs(blur - edge * _BLUR / _EDGE) <= inexact)
+            & (outside <= inexact)
+        )
+
+    return half(-1) | half(1)
+
+
+def _numbers(strip: np.ndarray, bar: Bar) -> Iterator[np.ndarray]:
+    """The enlarged numerator, a gap, and the enlarged denominator, as high as the strip."""
+    numerator = bar.x0 + (bar.x1 - bar.x0) * _NUMERATOR // BAR
+    yield _enlarged(strip[max(0, bar.y + _ABOVE[0]) : bar.y - 1, bar.x0 : numerator], strip, bar.y)
+    yield np.zeros((len(strip), _SLASH, 3), np.uint8)
+    yield _enlarged(strip[bar.y + 3 : bar.y + _BELOW[1], bar.x0 : bar.x1], strip, bar.y)
+
+
+def _enlarged(part: np.ndarray, strip: np.ndarray, middle: int) -> np.ndarray:
+    height, width = min(len(strip), round(part.shape[0] * LARGER[1])), round(part.shape[1] * LARGER[0])
+    room = np.full((len(strip), width, 3), 255, np.uint8)
+    y = max(0, min(middle - height // 2, len(strip) - height))
+    room[y : y + height] = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
+    return room
