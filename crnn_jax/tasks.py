@@ -253,7 +253,7 @@ LEVEL2_STYLES = {
 }
 _LEVEL2_HEIGHT = 81
 _LEVEL2_WIDTHS = (448, 672, 800, 896, 960, 1152)
-_LEVEL2_ROW_WIDTHS = (640, 896, 1024, 1120, 1184, 1280)
+_LEVEL2_ROW_WIDTHS = (640, 896, 960, 1056)  # a few of those with more fractions, in training, are made smaller
 _LEVEL2_LINE_WIDTHS = (448, 512, 576, 640, 704)
 
 
@@ -271,7 +271,13 @@ LEVEL2_LINES = Preparation(
 
 
 def level2(
-    variant: str = "competition", *, variety: float = 0.0, faint: float = 0.0, copied: float = 0.0, fractions: float = 0.0
+    variant: str = "competition",
+    *,
+    variety: float = 0.0,
+    faint: float = 0.0,
+    copied: float = 0.0,
+    fractions: float = 0.0,
+    in_a_row: bool = False,
 ) -> Task:
     """Two or three lines of formulas such as ``流=42072;圳=86;(圳-(97510*45921))*流/35864`` on a canvas of up to 4000x1000.
 
@@ -283,6 +289,7 @@ def level2(
         copied: share of the training pictures that look as if taken from a page: enlarged, and compressed. Devices draw none.
         fractions: share of the numbers in training that stand below a bar, besides the one that does in each text: small digits
             are misread most often. Devices draw none.
+        in_a_row: read fractions with their small digits enlarged, in a row; see `crnn_jax.fraction`.
 
     Raises:
         UserError: there is no such variant.
@@ -293,7 +300,7 @@ def level2(
     return Task(
         name="level2",
         alphabet=grammar.alphabet,
-        preparation=LEVEL2_STRIPS,
+        preparation=LEVEL2_ROWS if in_a_row else LEVEL2_STRIPS,
         max_length=grammar.MAX_LENGTH,
         source=functools.partial(drawn.Level2Source, style=LEVEL2_STYLES[variant], **shares),
         judge="our own drawing, whole canvases",
