@@ -87,7 +87,7 @@ def _drawn_bars(darkness: np.ndarray) -> Iterator[Bar]:
     dark = cv2.threshold(darkness, _MIDDLE - 1, 255, cv2.THRESH_BINARY)[1]
     rows = np.flatnonzero(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((1, _RUN), np.uint8)).any(axis=1))
     # As many columns from each on as look like a bar.
-    alike = np.cumsum(np.pad(_like_a_bar(darkness, rows), ((0, 0), (1, 0))), axis=1)
+    alike: np.ndarray = np.cumsum(np.pad(_like_a_bar(darkness, rows), ((0, 0), (1, 0))), axis=1)
     alike = alike[:, BAR:] - alike[:, :-BAR]
     while alike.size:
         row, x = divmod(int(np.argmax(alike)), alike.shape[1])
