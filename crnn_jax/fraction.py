@@ -107,10 +107,9 @@ def _copied_bars(darkness: np.ndarray) -> Iterator[Bar]:
     for x, y, width, height, _ in statistics[1:count].tolist():
         middle = y + height // 2
         # Above a bar is nothing for a while, other than above what it touches.
-        free = ~(dark[max(0, middle + _FREE[0]) : max(0, middle + _FREE[1]), x : x + width].any(axis=0))
-        first, last = _longest(
-            cv2.morphologyEx(free.astype(np.uint8)[None], cv2.MORPH_CLOSE, np.ones((1, _HIDDEN), np.uint8))[0]
-        )
+        free = ~dark[max(0, middle + _FREE[0]) : max(0, middle + _FREE[1]), x : x + width].any(axis=0, keepdims=True)
+        closed = cv2.morphologyEx(free.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((1, _HIDDEN), np.uint8))
+        first, last = _longest(closed.ravel())
         bar = Bar(x + first, x + last, middle)
         if _COPIED[0] <= last - first <= _COPIED[1] and _has_numbers(darkness, bar):
             yield bar
