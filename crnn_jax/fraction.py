@@ -12,8 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-BAR = 105  # pixels of a bar that was drawn, not copied
-LARGER = (1 / 0.8, 1 / 0.55)  # width and height of what stands above and below, to be as large as other characters
+from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
 
 _EDGE, _BLUR = 10 / 13, 3 / 13  # darkness of a bar's outer rows, and of those beside them, for 1 in its middle: all is smoothed
 _RUN = 40  # columns of a bar that nothing interrupts, at least
@@ -26,12 +25,10 @@ _FREE = -10, -4  # rows above its middle
 _HIDDEN = 9  # columns of a bar that a dot or an arc may hide
 _INK = 70  # levels from the background that are ink
 _ABOVE, _BELOW = (-37, -3), (6, 29)  # rows from the bar's middle in which its numbers stand
-_LEAST_INK = 40  # pixels of a number
 _NUMERATOR = 48  # columns
 _LEAST_INK = 40  # pixels of a numerator or denominator
 _OVERLAP = 6  # columns at either end of a bar that stay with the neighbours, whose edges reach there
 _SLASH = 6  # black columns between numerator and denominator
-_WIDER = 20  # columns by which a denominator may be wider than its bar
 
 
 class Bar(NamedTuple):
@@ -88,13 +85,13 @@ def _drawn_bars(darkness: np.ndarray) -> Iterator[Bar]:
     rows = np.flatnonzero(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((1, _RUN), np.uint8)).any(axis=1))
     # As many columns from each on as look like a bar.
     alike: np.ndarray = np.cumsum(np.pad(_like_a_bar(darkness, rows), ((0, 0), (1, 0))), axis=1)
-    alike = alike[:, BAR:] - alike[:, :-BAR]
+    alike = alike[:, BAR_WIDTH:] - alike[:, :-BAR_WIDTH]
     while alike.size:
         row, x = divmod(int(np.argmax(alike)), alike.shape[1])
-        if alike[row, x] < _LEAST_ALIKE * BAR:
+        if alike[row, x] < _LEAST_ALIKE * BAR_WIDTH:
             break
-        alike[:, max(0, x - BAR + _OVERLAP) : x + BAR - _OVERLAP] = 0
-        bar = Bar(x, x + BAR, int(rows[row]))
+        alike[:, max(0, x - BAR_WIDTH + _OVERLAP) : x + BAR_WIDTH - _OVERLAP] = 0
+        bar = Bar(x, x + BAR_WIDTH, int(rows[row]))
         if _has_numbers(darkness, bar):
             yield bar
 
@@ -107,8 +104,9 @@ def _copied_bars(darkness: np.ndarray) -> Iterator[Bar]:
     for x, y, width, height, _ in statistics[1:count].tolist():
         middle = y + height // 2
         # Above a bar is nothing for a while, other than above what it touches.
-        free = ~dark[max(0, middle + _FREE[0]) : max(0, middle + _FREE[1]), x : x + width].any(axis=0, keepdims=True)
-        closed = cv2.morphologyEx(free.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((1, _HIDDEN), np.uint8))
+        above: np.ndarray = dark[max(0, middle + _FREE[0]) : max(0, middle + _FREE[1]), x : x + width]
+        free = np.array(above.max(axis=0, keepdims=True, initial=0) == 0, np.uint8)
+        closed = cv2.morphologyEx(free, cv2.MORPH_CLOSE, np.ones((1, _HIDDEN), np.uint8))
         first, last = _longest(closed.ravel())
         bar = Bar(x + first, x + last, middle)
         if _COPIED[0] <= last - first <= _COPIED[1] and _has_numbers(darkness, bar):
@@ -147,14 +145,14 @@ def _like_a_bar(darkness: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def _numbers(strip: np.ndarray, bar: Bar) -> Iterator[np.ndarray]:
     """The enlarged numerator, a gap, and the enlarged denominator, as high as the strip."""
-    numerator = bar.x0 + (bar.x1 - bar.x0) * _NUMERATOR // BAR
+    numerator = bar.x0 + (bar.x1 - bar.x0) * _NUMERATOR // BAR_WIDTH
     yield _enlarged(strip[max(0, bar.y + _ABOVE[0]) : bar.y - 1, bar.x0 : numerator], strip, bar.y)
     yield np.zeros((len(strip), _SLASH, 3), np.uint8)
     yield _enlarged(strip[bar.y + 3 : bar.y + _BELOW[1], bar.x0 : bar.x1], strip, bar.y)
 
 
 def _enlarged(part: np.ndarray, strip: np.ndarray, middle: int) -> np.ndarray:
-    height, width = min(len(strip), round(part.shape[0] * LARGER[1])), round(part.shape[1] * LARGER[0])
+    height, width = min(len(strip), round(part.shape[0] / SMALLER[1])), round(part.shape[1] / SMALLER[0])
     room = np.full((len(strip), width, 3), 255, np.uint8)
     y = max(0, min(middle - height // 2, len(strip) - height))
     room[y : y + height] = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
