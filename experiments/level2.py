@@ -24,6 +24,7 @@ from dataclasses import replace
 from absl import flags
 
 from crnn_jax import tasks
+from crnn_jax.errors import UserError
 from crnn_jax.tasks import BadExamples, Task
 from crnn_jax.training.config import Config
 from experiments import common
@@ -81,6 +82,8 @@ RECIPES = {
 
 def _adapt(task: Task) -> Task:
     if _LINES.value == "separate":
+        if _FRACTIONS.value == "in_a_row":
+            raise UserError("--lines=separate reads fractions as they are drawn: leave out --fractions=in_a_row")
         return replace(task, preparation=tasks.LEVEL2_LINES)
     if _FRACTIONS.value is None:
         return task

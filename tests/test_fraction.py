@@ -120,7 +120,7 @@ def test_pictures_without_a_formula_are_left_alone(size, level):
 
 
 def test_a_preparation_that_writes_fractions_in_a_row():
-    with pytest.raises(UserError, match="fractions are found where equalize is stretch"):
+    with pytest.raises(UserError, match="fractions in a row need equalize=stretch, not never"):
         Preparation(81, 1280, widths=(1280,), in_a_row=True)
     example = tasks.level2().source("test", 0)[0]
     assert SEPARATOR in example.text

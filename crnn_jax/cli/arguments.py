@@ -54,11 +54,10 @@ def load(name: str | None, paths: Sequence[Path] = ()) -> Recognizer:
     Raises:
         UserError: it can't be read, or no model or more than one would suit the pictures.
     """
-    models = load_each(name, paths)
-    if len(models) > 1:
-        raise UserError(f"these pictures are for several models ({', '.join(models)}): --model names one")
-    (model,) = models.values()
-    return model
+    names = _told_from_sizes(paths) if name is None else [name]
+    if len(names) > 1:
+        raise UserError(f"these pictures are for several models ({', '.join(names)}): --model names one")
+    return _load(names)[names[0]]
 
 
 def load_each(name: str | None, paths: Sequence[Path]) -> dict[str, Recognizer]:
@@ -67,11 +66,14 @@ def load_each(name: str | None, paths: Sequence[Path]) -> dict[str, Recognizer]:
     Raises:
         UserError: one can't be read, or none would suit a picture.
     """
+    return _load(_told_from_sizes(paths) if name is None else [name])
+
+
+def _load(names: Sequence[str]) -> dict[str, Recognizer]:
     from crnn_jax.recognizer import load
 
     keep_freed_memory()
     keep_compilations()
-    names = _told_from_sizes(paths) if name is None else [name]
     return {name: load(name) for name in names}
 
 

@@ -69,7 +69,7 @@ class Preparation:
         if self.equalize not in EQUALIZE:
             raise UserError(f"equalize must be one of {', '.join(EQUALIZE)}, not {self.equalize!r}")
         if self.in_a_row and self.equalize != "stretch":
-            raise UserError(f"fractions are found where equalize is stretch, not {self.equalize}")
+            raise UserError(f"fractions in a row need equalize=stretch, not {self.equalize}: read them as they are drawn")
         if self.widths and (list(self.widths) != sorted(self.widths) or self.widths[-1] != self.width):
             raise UserError(f"widths must rise up to the width {self.width}, not {self.widths}")
 
@@ -95,11 +95,10 @@ class Preparation:
         # Levels are spread before a change of size mixes them, and after the black between lines has told where these end.
         if self.lines > 1:
             return self._page([equalize(line, self.equalize) for line in split(image)[: self.lines]])
-        shown = image.any(axis=2, keepdims=True)
-        image = equalize(image, self.equalize)
-        if self.in_a_row:
-            image = fraction.in_a_row(image * shown, self.height)  # where it was black tells where a line ends
-        return self._fitted(image, self.height) if self.widths else _resized(image, self.height, self.width)
+        levelled = equalize(image, self.equalize)
+        if self.in_a_row:  # where it was black tells where a line ends
+            levelled = fraction.in_a_row(levelled * image.any(axis=2, keepdims=True), self.height)
+        return self._fitted(levelled, self.height) if self.widths else _resized(levelled, self.height, self.width)
 
     def _page(self, lines: Sequence[np.ndarray]) -> np.ndarray:
         """Lines one below the other."""
