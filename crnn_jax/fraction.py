@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from crnn_jax.data.contrast import brightest
 from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
 
 _EDGE, _BLUR = 10 / 13, 3 / 13  # darkness of a bar's outer rows, and of those beside them, for 1 in its middle: all is smoothed
@@ -69,14 +70,12 @@ def _darkness(strip: np.ndarray) -> np.ndarray:
     """Levels from white of the channel that is furthest, (h, w) uint8; 0 where a strip is black."""
     red, green, blue = cv2.split(strip)
     darkness = cv2.bitwise_not(cv2.min(cv2.min(red, green), blue))
-    darkness[cv2.max(cv2.max(red, green), blue) == 0] = 0
-    return darkness
+    return cv2.min(darkness, cv2.threshold(brightest(strip), 0, 255, cv2.THRESH_BINARY)[1])
 
 
 def _is_drawn(darkness: np.ndarray, strip: np.ndarray) -> bool:
     """Whether a strip's pixels are as they were drawn, most of them of the very background."""
-    shown = int(np.count_nonzero(strip.any(axis=2)))
-    return int(np.count_nonzero(darkness)) < (1 - _DRAWN) * shown
+    return cv2.countNonZero(darkness) < (1 - _DRAWN) * cv2.countNonZero(brightest(strip))
 
 
 def _drawn_bars(darkness: np.ndarray) -> Iterator[Bar]:

@@ -39,20 +39,20 @@ def equalize(image: np.ndarray, which: Equalize) -> np.ndarray:
         return _grey(cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
     background = np.array([_histogram(image, channel).argmax() for channel in range(3)])
     distances = cv2.absdiff(image, np.array([*background, 0], np.float64))
-    distance = _largest(distances)
+    distance = brightest(distances)
     if which == "faint":
         marked = cv2.countNonZero(distance)
         if np.count_nonzero(distance > _CLEAR) >= _CLEAR_SHARE * marked:
             return image
         return _grey(cv2.equalizeHist(cv2.bitwise_not(distance)))
-    counts = np.cumsum(_histogram(distance, 0, mask=_largest(image)))
+    counts = np.cumsum(_histogram(distance, 0, mask=brightest(image)))
     strokes = max(1, int(np.argmax(counts >= STROKES * counts[-1])))
     levels = (255 - np.minimum(255, np.arange(256) * REACH // strokes)).astype(np.uint8)
     return _grey(cv2.LUT(distance, levels)) if which == "stretch_grey" else cv2.LUT(distances, levels)
 
 
-def _largest(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) to (H, W) uint8."""
+def brightest(image: np.ndarray) -> np.ndarray:
+    """The largest channel of each pixel, (H, W, 3) to (H, W) uint8."""
     red, green, blue = cv2.split(image)
     return cv2.max(cv2.max(red, green), blue)
 

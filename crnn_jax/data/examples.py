@@ -12,7 +12,7 @@ import numpy as np
 
 from crnn_jax import fraction
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.data.contrast import EQUALIZE, Equalize, equalize
+from crnn_jax.data.contrast import EQUALIZE, Equalize, brightest, equalize
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.errors import UserError
 from crnn_jax.locate import NoFormula, find_strip, split
@@ -97,7 +97,7 @@ class Preparation:
             return self._page([equalize(line, self.equalize) for line in split(image)[: self.lines]])
         levelled = equalize(image, self.equalize)
         if self.in_a_row:  # where it was black tells where a line ends
-            levelled = fraction.in_a_row(levelled * image.any(axis=2, keepdims=True), self.height)
+            levelled = fraction.in_a_row(cv2.copyTo(levelled, brightest(image)), self.height)
         return self._fitted(levelled, self.height) if self.widths else _resized(levelled, self.height, self.width)
 
     def _page(self, lines: Sequence[np.ndarray]) -> np.ndarray:
