@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crnn_jax import ctc, tasks
     from crnn_jax.alphabet import Alphabet
+    from crnn_jax.ensemble import Ensemble
     from crnn_jax.errors import UserError
     from crnn_jax.models.config import Architecture
     from crnn_jax.recognizer import Reading, Recognizer, load
@@ -24,6 +25,7 @@ _HOMES = {
     "Alphabet": "crnn_jax.alphabet",
     "Architecture": "crnn_jax.models.config",
     "Config": "crnn_jax.training.config",
+    "Ensemble": "crnn_jax.ensemble",
     "Reading": "crnn_jax.recognizer",
     "Recognizer": "crnn_jax.recognizer",
     "Report": "crnn_jax.training.loop",
@@ -38,6 +40,7 @@ __all__ = [
     "Alphabet",
     "Architecture",
     "Config",
+    "Ensemble",
     "Reading",
     "Recognizer",
     "Regular",

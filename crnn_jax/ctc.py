@@ -268,7 +268,7 @@ def align(logits: jax.Array | np.ndarray, ids: Iterable[int]) -> Alignment:
         ids: of the text's characters, L.
 
     Raises:
-        ValueError: the text takes more columns.
+        ValueError: the text takes more columns, or there is none.
     """
     columns = log_probabilities(logits)
     text = np.asarray(list(ids), int)
@@ -276,6 +276,8 @@ def align(logits: jax.Array | np.ndarray, ids: Iterable[int]) -> Alignment:
     # Blanks around and between the characters; a blank may be skipped between two that differ.
     states = np.full(2 * len(text) + 1, blank)
     states[1::2] = text
+    if not len(columns):
+        raise ValueError("there are no columns to align to")
     skips = np.zeros(len(states), bool)
     skips[3::2] = text[1:] != text[:-1]
 

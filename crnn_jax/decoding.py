@@ -82,22 +82,36 @@ class Decoder:
         """
         columns = [example[:length] for example, length in zip(logits, lengths.tolist(), strict=True)]
         rows = (ctc.Greedy(*(field[i] for field in greedy)) for i in range(len(columns)))
-        return [self._decode(example, row) for example, row in zip(columns, rows, strict=True)]
+        return [self.decode(example, row) for example, row in zip(columns, rows, strict=True)]
 
-    def _decode(self, columns: np.ndarray, greedy: ctc.Greedy) -> Decoded:
+    def decode(self, columns: np.ndarray, greedy: ctc.Greedy) -> Decoded:
+        """Reads one example on the host.
+
+        Args:
+            columns: logits that count, (T, K + 1).
+            greedy: what `ctc.greedy` made of them.
+        """
         if not len(columns):  # the picture is too narrow for one
             return Decoded("", 0.0, False, None, ())
         text = self.alphabet.decode(greedy.ids[: int(greedy.counts)].tolist())
         if self.mode == "beam" or (self.mode == "auto" and self.grammar is not None and not self.grammar.contains(text)):
-            found = ctc.beam(columns[None], grammar=self.grammar, width=self.width)[0]
+            found = self.search(columns)
             if found:
-                return self._searched(columns, found[0].ids)
+                return self.aligned(columns, found[0])
         spans = zip(greedy.character_confidences, greedy.starts, greedy.ends, strict=True)
         confidence = float(greedy.confidences)
         return self._decoded(columns, text, confidence, [Span(float(p), int(a), int(b)) for p, a, b in spans][: len(text)])
 
-    def _searched(self, columns: np.ndarray, ids: tuple[int, ...]) -> Decoded:
-        # The search may have left alignments out; the alignment knows the probability of them all.
+    def search(self, columns: np.ndarray) -> list[tuple[int, ...]]:
+        """The ids of the likeliest texts, held to the grammar if there is one, the likeliest first."""
+        return [hypothesis.ids for hypothesis in ctc.beam(columns[None], grammar=self.grammar, width=self.width)[0]]
+
+    def aligned(self, columns: np.ndarray, ids: tuple[int, ...]) -> Decoded:
+        """A text as if it were what was read, with the probability of all its alignments.
+
+        Raises:
+            ValueError: it takes more columns.
+        """
         aligned = ctc.align(columns, ids)
         spans = zip(aligned.confidences.tolist(), aligned.starts.tolist(), aligned.ends.tolist(), strict=True)
         confidence = float(np.exp(aligned.log_probability))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -28,6 +28,7 @@ from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.rundir import RunDirectory
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,43 @@ class Reading:
     value: str | None
     valid: bool
     characters: tuple[Character, ...]
+
+
+class Reader(Protocol[P]):
+    """What reads pictures: a `Recognizer`, or a `crnn_jax.ensemble.Ensemble`; P is a prepared picture."""
+
+    @property
+    def alphabet(self) -> Alphabet:
+        """Of its texts."""
+
+    @property
+    def grammar(self) -> Grammar | None:
+        """Of its texts; None: any will do."""
+
+    def prepare(self, image: str | Path | np.ndarray) -> P:
+        """See `Recognizer.prepare`."""
+
+    def read_prepared(self, images: Iterable[P], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE) -> Iterator[Reading]:
+        """See `Recognizer.read_prepared`."""
+
+    def warm_up(self, pictures: int) -> None:
+        """See `Recognizer.warm_up`."""
+
+
+class Seen(NamedTuple):
+    """What a network makes of a picture.
+
+    Attributes:
+        image: that it saw, (H, W, 3) uint8.
+        columns: logits, (T, K + 1).
+        greedy: the best path of these.
+        attended: what the attention head attended to, (lines, L, T); None without one.
+    """
+
+    image: np.ndarray
+    columns: np.ndarray
+    greedy: ctc.Greedy
+    attended: np.ndarray | None
 
 
 class Recognizer:
@@ -123,8 +161,8 @@ class Recognizer:
         """
         if isinstance(images, (str, Path, np.ndarray)):
             raise UserError("read takes a list of pictures: [picture] for one")
-        prepared = ahead(self.prepare, images, batch_size)
-        return list(self.read_prepared(prepared, decode=decode, batch_size=batch_size))
+        pictures = ahead(self.prepare, images, batch_size)
+        return list(self.read_prepared(pictures, decode=decode, batch_size=batch_size))
 
     def prepare(self, image: str | Path | np.ndarray) -> np.ndarray:
         """A picture as the network takes it, (height, W, 3) uint8.
@@ -132,22 +170,16 @@ class Recognizer:
         Raises:
             UserError: it can't be read, or no formula is found in it.
         """
-        array = check_array(image) if isinstance(image, np.ndarray) else read_image(image)
-        try:
-            return self.preparation(array)
-        except NoFormula as error:
-            raise error if isinstance(image, np.ndarray) else NoFormula(f"{image}: {error}") from None
+        return prepared(image, self.preparation)[0]
 
     def read_prepared(
         self, images: Iterable[np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> Iterator[Reading]:
         """Reads pictures that `prepare` gave, a batch at a time."""
         decoder = Decoder(self.alphabet, self.grammar, decode)
-        # A last batch is filled up, so that nothing new is compiled for it; a single small one only to a power of two.
-        room = None
-        for batch in batched(images, batch_size):
-            room = room or min(batch_size, 1 << (len(batch) - 1).bit_length())
-            yield from self._read_batch(batch, room, decoder)
+        for batch, room in batched(images, batch_size):
+            for seen in self.see(batch, room):
+                yield self.reading(decoder.decode(seen.columns, seen.greedy), seen)
 
     def probabilities(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
         """The probabilities of a picture's columns, (T, K + 1), and the first and last pixel of each, from left to right.
@@ -161,14 +193,23 @@ class Recognizer:
         edges = np.maximum.accumulate([*(start for start, _ in places[:1]), *(end for _, end in places)])
         return probabilities, list(pairwise(edges.tolist()))
 
-    def _read_batch(self, images: Sequence[np.ndarray], room: int, decoder: Decoder) -> Iterator[Reading]:
-        widths = np.array([image.shape[1] for image in images] + [self.preparation.width] * (room - len(images)))
-        logits, lengths, seen = self._logits(self.preparation.stack(images, room), widths)
-        read = jax.tree.map(lambda x: np.asarray(x)[: len(images)], (logits, lengths, ctc.greedy(logits, lengths)))
-        yield from map(self._reading, decoder(*read), images, seen)
+    def warm_up(self, pictures: int) -> None:
+        """Compiles what reading that many pictures, of the greatest width, needs."""
+        blank = np.zeros((self.preparation.height, self.preparation.width, 3), np.uint8)
+        list(self.read_prepared([blank] * min(pictures, BATCH_SIZE)))
 
-    def _reading(self, read: Decoded, image: np.ndarray, seen: np.ndarray | None) -> Reading:
-        places = self._places(image, seen)
+    def see(self, images: Sequence[np.ndarray], room: int) -> Iterator[Seen]:
+        """What the network makes of prepared pictures, computed for a batch of ``room`` pictures."""
+        widths = np.array([image.shape[1] for image in images] + [self.preparation.width] * (room - len(images)))
+        logits, lengths, attended = self._logits(self.preparation.stack(images, room), widths)
+        read = jax.tree.map(np.asarray, (logits, lengths, ctc.greedy(logits, lengths)))
+        for i, image in enumerate(images):
+            columns, length, greedy = jax.tree.map(lambda x, i=i: x[i], read)
+            yield Seen(image, columns[:length], greedy, attended[i])
+
+    def reading(self, read: Decoded, seen: Seen) -> Reading:
+        """A decoded text, with the places of its characters."""
+        places = self._places(seen.image, seen.attended)
         characters = tuple(
             Character(c, round(span.confidence, 6), places[span.start][0], places[span.end - 1][1])
             for c, span in zip(read.text, read.spans, strict=True)
@@ -242,11 +283,28 @@ def _attended(edges: Sequence[float], seen: np.ndarray) -> list[float]:
     return pixels
 
 
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of ``size`` items, the last one perhaps shorter (`itertools.batched` came with Python 3.12)."""
-    iterator = iter(items)
+def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tuple[np.ndarray, ...]:
+    """A picture, prepared in several ways.
+
+    Raises:
+        UserError: it can't be read, or no formula is found in it.
+    """
+    array = check_array(image) if isinstance(image, np.ndarray) else read_image(image)
+    try:
+        return tuple(preparation(array) for preparation in preparations)
+    except NoFormula as error:
+        raise error if isinstance(image, np.ndarray) else NoFormula(f"{image}: {error}") from None
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[tuple[list[T], int]]:
+    """Lists of ``size`` items, the last one perhaps shorter, each with how many the network is to be given room for.
+
+    A last batch is filled up, so that nothing new is compiled for it; a single small one only to a power of two.
+    """
+    iterator, room = iter(items), None
     while batch := list(islice(iterator, size)):
-        yield batch
+        room = room or min(size, 1 << (len(batch) - 1).bit_length())
+        yield batch, room
 
 
 def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None = None) -> Recognizer:

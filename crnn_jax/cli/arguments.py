@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from crnn_jax.data.folder import picture_sizes
 from crnn_jax.drawing.level2 import BLOCK_WIDTH, LINE_HEIGHTS
@@ -17,7 +17,7 @@ from crnn_jax.locate import LINES, STRIP_HEIGHT
 from crnn_jax.tasks import TASKS
 
 if TYPE_CHECKING:
-    from crnn_jax.recognizer import Recognizer
+    from crnn_jax.recognizer import Reader, Recognizer
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 
@@ -28,7 +28,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="MODEL",
         help="a run's directory, a file that export wrote, or captcha, level1 or level2, which come with the package; without"
-        " it, that one of these which suits the size of the pictures",
+        " it, that one of these which suits the size of the pictures; several with commas between them read together",
     )
 
 
@@ -48,7 +48,7 @@ def add_decode(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(name: str | None, paths: Sequence[Path] = ()) -> Recognizer:
+def load(name: str | None, paths: Sequence[Path] = ()) -> Reader[Any]:
     """The model that ``--model`` names, or that suits the size of some pictures.
 
     Raises:
@@ -60,7 +60,20 @@ def load(name: str | None, paths: Sequence[Path] = ()) -> Recognizer:
     return _load(names)[names[0]]
 
 
-def load_each(name: str | None, paths: Sequence[Path]) -> dict[str, Recognizer]:
+def load_one(name: str) -> Recognizer:
+    """A single network.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    from crnn_jax.recognizer import load
+
+    keep_freed_memory()
+    keep_compilations()
+    return load(name)
+
+
+def load_each(name: str | None, paths: Sequence[Path]) -> dict[str, Reader[Any]]:
     """The model that ``--model`` names, or those that suit the sizes of some pictures, by name.
 
     Raises:
@@ -69,12 +82,12 @@ def load_each(name: str | None, paths: Sequence[Path]) -> dict[str, Recognizer]:
     return _load(_told_from_sizes(paths) if name is None else [name])
 
 
-def _load(names: Sequence[str]) -> dict[str, Recognizer]:
-    from crnn_jax.recognizer import load
+def _load(names: Sequence[str]) -> dict[str, Reader[Any]]:
+    from crnn_jax.ensemble import load_together
 
     keep_freed_memory()
     keep_compilations()
-    return {name: load(name) for name in names}
+    return {name: load_together([name] if Path(name).exists() else name.split(",")) for name in names}
 
 
 def _told_from_sizes(paths: Sequence[Path]) -> list[str]:

@@ -10,9 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crnn_jax.ahead import ahead
 from crnn_jax.cli.arguments import Commands, add_decode, add_model, load_each, output, suits
@@ -24,7 +22,9 @@ from crnn_jax.vote import NO_VALUE, vote_files
 
 if TYPE_CHECKING:
     from crnn_jax.decoding import Decode
-    from crnn_jax.recognizer import Reading, Recognizer
+    from crnn_jax.recognizer import Reader, Reading
+
+P = TypeVar("P")
 
 
 def add(commands: Commands) -> None:
@@ -50,8 +50,7 @@ def _read(arguments: argparse.Namespace) -> int:
     failed = 0
     if arguments.timing:  # compile first
         for model in models.values():
-            blank = np.zeros((model.preparation.height, model.preparation.width, 3), np.uint8)
-            list(model.read_prepared([blank] * len(paths[:BATCH_SIZE])))
+            model.warm_up(len(paths))
     clock = Clock()
     with output(arguments.out) as out, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
         for path, reading in _read_each(models, paths, clock, arguments.decode):
@@ -67,7 +66,7 @@ def _read(arguments: argparse.Namespace) -> int:
 
 
 def _read_each(
-    models: Mapping[str, Recognizer], paths: Sequence[Path], clock: Clock, decode: Decode
+    models: Mapping[str, Reader[Any]], paths: Sequence[Path], clock: Clock, decode: Decode
 ) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
     """`read_files` with the model that suits each picture, of several."""
     if len(models) == 1:
@@ -109,20 +108,20 @@ class Clock:
 
 
 def read_files(
-    model: Recognizer, paths: Sequence[Path], clock: Clock, decode: Decode
+    model: Reader[P], paths: Sequence[Path], clock: Clock, decode: Decode
 ) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
     """Readings in the order of the paths; a picture that can't be read gives its error and the rest is read."""
     errors: dict[int, UnreadableImage] = {}
     good: list[tuple[int, Path]] = []
     numbered = list(enumerate(paths))
 
-    def prepare(path: Path) -> np.ndarray | UnreadableImage:
+    def prepare(path: Path) -> P | UnreadableImage:
         try:
             return model.prepare(path)
         except UnreadableImage as error:
             return error
 
-    def pictures() -> Iterator[np.ndarray]:
+    def pictures() -> Iterator[P]:
         prepared = ahead(prepare, paths, BATCH_SIZE)
         for i, path in numbered:
             with clock.waiting_for_a_file():

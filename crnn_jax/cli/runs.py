@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crnn_jax import tasks
-from crnn_jax.cli.arguments import Commands, load, positive
+from crnn_jax.cli.arguments import Commands, load_one, positive
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.errors import UserError
 from crnn_jax.training.compare import compare, distinct_names, table
@@ -83,10 +83,10 @@ def _export(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out or Path(Path(arguments.model).resolve().name + suffix)
     if out.suffix != suffix:
         raise UserError(f"--out={out}: the name must end in {suffix}")
-    model = load(arguments.model)
+    model = load_one(arguments.model)
     export.export(model, arguments.to, out)
     print(f"{out}: {out.stat().st_size:,} bytes")
-    network = jax.jit(load(str(out)).logits) if arguments.to == "weights" else export.load_exported(out)
+    network = jax.jit(load_one(str(out)).logits) if arguments.to == "weights" else export.load_exported(out)
     return _compare(model, network, arguments.check)
 
 
@@ -102,7 +102,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     names = {Path(name).resolve().name: name for name in arguments.models or weights.names()}
     if len(names) < len(arguments.models):
         raise UserError(f"two models have the same name: {', '.join(arguments.models)}")
-    app = make_app({name: load(model) for name, model in names.items()})
+    app = make_app({name: load_one(model) for name, model in names.items()})
     uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
     return 0
 

@@ -1,0 +1,84 @@
+import jax
+import numpy as np
+import pytest
+from sources import Bars
+
+import crnn_jax
+from crnn_jax import Alphabet, Ensemble, Recognizer, UserError, ctc
+from crnn_jax.ensemble import load_together
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return crnn_jax.load(trained)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [Bars("test", 0)[i] for i in range(40)]
+
+
+def spoiled(model, scale, seed=0):
+    """The network, noise added to its last layer."""
+    kernel = model.variables["params"]["classifier"]["kernel"]
+    noise = scale * np.random.default_rng(seed).standard_normal(kernel.shape).astype(np.float32)
+    params = {**model.variables["params"], "classifier": {**model.variables["params"]["classifier"], "kernel": kernel + noise}}
+    return Recognizer(model.architecture, model.alphabet, model.preparation, {**model.variables, "params": params}, model.grammar)
+
+
+def test_two_of_the_same_read_as_one_does(model, pictures):
+    images = [picture.image for picture in pictures]
+    for one, both in zip(model.read(images), Ensemble([model, model]).read(images), strict=True):
+        assert both.text == one.text
+        assert both.confidence == pytest.approx(one.confidence, abs=1e-5)
+        assert both.characters == one.characters
+
+
+def test_where_they_differ_the_largest_product_of_probabilities_is_taken(model, pictures):
+    members = [spoiled(model, 0.5, seed) for seed in range(3)]
+    images = [picture.image for picture in pictures]
+    alone = [member.read(images) for member in members]
+    together = Ensemble(members).read(images)
+    differing = [i for i in range(len(images)) if len({readings[i].text for readings in alone}) > 1]
+    assert len(differing) >= 5
+
+    def product(image, text):
+        logs = []
+        for member in members:
+            logits, lengths = jax.tree.map(np.asarray, member.logits(image[None], np.array([image.shape[1]])))
+            logs.append(ctc.align(logits[0, : lengths[0]], model.alphabet.encode(text)).log_probability)
+        return np.exp(np.mean(logs))
+
+    for i in differing:
+        image = model.prepare(images[i])
+        mine = product(image, together[i].text)
+        assert together[i].confidence == pytest.approx(mine, abs=1e-4)
+        assert all(mine >= product(image, readings[i].text) - 1e-6 for readings in alone)
+
+
+def test_greedily_only_what_one_of_them_read_is_taken(model, pictures):
+    members = [spoiled(model, 0.5, seed) for seed in range(2)]
+    images = [picture.image for picture in pictures]
+    alone = [member.read(images, decode="greedy") for member in members]
+    for i, reading in enumerate(Ensemble(members).read(images, decode="greedy")):
+        assert reading.text in {readings[i].text for readings in alone}
+
+
+def test_what_cannot_read_together_is_refused(model):
+    other = Recognizer(model.architecture, Alphabet("ab"), model.preparation, model.variables)
+    with pytest.raises(UserError, match="same alphabet"):
+        Ensemble([model, other])
+    with pytest.raises(UserError, match="two networks"):
+        Ensemble([model])
+    with pytest.raises(UserError, match="same alphabet"):
+        load_together(["level1", "captcha"])
+
+
+def test_formulas_read_together_are_texts_of_the_grammar():
+    from crnn_jax import tasks
+
+    pair = load_together(["level2", "level2-row"])
+    source = tasks.level2().source("generate", 7)
+    for i, reading in enumerate(pair.read([source[i].image for i in range(4)])):
+        assert reading.valid, i
+        assert pair.grammar.contains(reading.text)
