@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -45,9 +46,11 @@ def find_strip(image: np.ndarray) -> np.ndarray:
         (h, w, 3) uint8 RGB.
 
     Raises:
-        NoFormula: there are not two or three lines.
+        NoFormula: there are not two or three lines, or a strip of one colour.
     """
     if image.shape[0] <= STRIP_HEIGHT and image.shape[1] > 2 * image.shape[0]:
+        if not _apart(image, image[0, 0], 0).any():
+            raise NoFormula("no text was found: all of it has one colour")
         return image
     return join(lines(image, locate(image).boxes))
 
@@ -104,7 +107,7 @@ _LEAST_WIDTH = 12
 _SEARCH, _MARGIN = 6, 6  # pixels around a line in which its edges are sought, and that stay around it
 _FAINT, _FAINT_SHARE = 10, 0.05  # levels that faint text differs by at most, and its least share of all marks
 _EXACT = 0.8  # share of pixels of the very colour of the background, above which noise-free drawing is assumed
-_TOLERANCE = 24  # of a channel, where it isn't
+_TOLERANCES = 16, 24, 10  # of a channel, where it isn't; another one is tried where lines aren't found
 
 
 def locate(image: np.ndarray) -> Located:
@@ -113,7 +116,17 @@ def locate(image: np.ndarray) -> Located:
     Args:
         image: (H, W, 3) uint8 RGB.
     """
-    marked, least = _marked(image)
+    background, share = _background(image)
+    # What a good JPEG adds to a flat background may look like faint text, and then there seem to be more lines.
+    ways = [lambda: _marked(image, background)] if share >= _EXACT else []
+    ways += [functools.partial(_marked_in_a_copy, image, tolerance) for tolerance in _TOLERANCES]
+    found = (_located(*way()) for way in ways)
+    first = next(found)
+    return first if len(first.boxes) in LINES else next((one for one in found if len(one.boxes) in LINES), first)
+
+
+def _located(marked: np.ndarray, least: float) -> Located:
+    """Lines where at least a share of some pixels is marked, (H, W) uint8, 0 or 255."""
     dense, joined = _lines(marked, least)
     count, _, statistics, _ = cv2.connectedComponentsWithStats(joined)
     boxes = []
@@ -143,12 +156,14 @@ def _background(image: np.ndarray) -> tuple[np.ndarray, float]:
     return np.array([best >> 16, best >> 8 & 255, best & 255], np.uint8), float(counts.max() / counts.sum())
 
 
-def _marked(image: np.ndarray) -> tuple[np.ndarray, float]:
+def _marked_in_a_copy(image: np.ndarray, tolerance: int) -> tuple[np.ndarray, float]:
+    """`_marked` in a photograph, or a picture that was compressed, whose background has many colours."""
+    background = np.median(image[::4, ::4].reshape(-1, 3), axis=0).astype(np.uint8)
+    return cv2.morphologyEx(_apart(image, background, tolerance), cv2.MORPH_OPEN, _UPRIGHT_BLURRED), _DENSE
+
+
+def _marked(image: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, float]:
     """Where a picture differs from its background, but for arcs, (H, W) uint8, 0 or 255; and how dense that is in text."""
-    background, share = _background(image)
-    if share < _EXACT:  # a photograph, or a picture that was compressed
-        background = np.median(image[::4, ::4].reshape(-1, 3), axis=0).astype(np.uint8)
-        return cv2.morphologyEx(_apart(image, background, _TOLERANCE), cv2.MORPH_OPEN, _UPRIGHT_BLURRED), _DENSE
     marked = _apart(image, background, 0)
     if _mostly_faint(image[::4], marked[::4], background):
         far = _apart(image, background, _FAINT)

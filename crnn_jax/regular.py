@@ -34,7 +34,7 @@ class Regular(Grammar):
     (True, False, '0101-01-01')
 
     Args:
-        pattern: in Python's syntax, without back references.
+        pattern: in Python's syntax, without back references; a ``^`` before and a ``$`` after it change nothing.
         alphabet: of the texts.
 
     Raises:
@@ -44,8 +44,10 @@ class Regular(Grammar):
     def __init__(self, pattern: str, alphabet: Alphabet) -> None:
         self.name, self.alphabet, self.pattern = PREFIX + pattern, alphabet, pattern
         try:
-            automaton: Any = interegular.parse_pattern(pattern).to_fsm()
-        except (interegular.InvalidSyntax, interegular.Unsupported) as error:
+            automaton: Any = interegular.parse_pattern(_without_anchors(pattern)).to_fsm()
+        except RecursionError:
+            raise UserError(f"the regular expression {pattern[:40]!r} ... can't be used: its brackets are too deep") from None
+        except Exception as error:  # the library raises its own kinds, and plain ones for what makes no sense
             raise UserError(f"the regular expression {pattern!r} can't be used: {_reason(error)}") from None
         self._symbols = {character: automaton.alphabet[character] for character in alphabet.characters}
         self._map, self._finals = automaton.map, automaton.finals
@@ -124,6 +126,13 @@ class Regular(Grammar):
                     after = _State(automaton, character)
                     heapq.heappush(queue, (cost + 1 + (character == here.last), next(order), text + character, after))
         raise AssertionError("`advance` leads to no dead end")
+
+
+def _without_anchors(pattern: str) -> str:
+    """A whole text is matched in any case."""
+    pattern = pattern.removeprefix("^")
+    backslashes = len(pattern[:-1]) - len(pattern[:-1].rstrip("\\"))
+    return pattern[:-1] if pattern.endswith("$") and backslashes % 2 == 0 else pattern
 
 
 def _reason(error: BaseException) -> str:

@@ -61,28 +61,38 @@ def read_ballots(path: Path) -> list[Ballot]:
         UserError: it can't be read, or a line is malformed.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().decode("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: can't be read ({error})") from None
+    if lines == [""]:  # an empty file
+        return []
     return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
 
 def _parse(line: str, place: str) -> Ballot:
-    if line.startswith("{"):
+    if line.startswith('{"'):
         try:
             row = json.loads(line)
-            return Ballot(row["text"], row["value"], float(row["confidence"]), row["path"])
+            return _checked(Ballot(row["text"], row["value"], float(row["confidence"]), row["path"]))
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{place}: is not a reading in JSON") from None
     if "\t" in line:
         fields = line.split("\t")
         try:
             name, text, value, confidence = fields
-            return Ballot(text, None if value == NO_VALUE else value, float(confidence), name)
+            return _checked(Ballot(text, None if value == NO_VALUE else value, float(confidence), name))
         except ValueError:
             raise UserError(f"{place}: must have path, text, value and confidence, separated by tabs") from None
     text, _, value = line.rpartition(" ")
     return Ballot(text, value) if text and _VALUE.fullmatch(value) else Ballot(line)
+
+
+def _checked(ballot: Ballot) -> Ballot:
+    if not all(isinstance(part, str | None) for part in (ballot.text, ballot.value, ballot.path)) or ballot.text is None:
+        raise TypeError
+    if not 0 <= ballot.confidence <= 1:
+        raise ValueError
+    return ballot
 
 
 def vote_files(paths: Sequence[Path]) -> list[Ballot]:

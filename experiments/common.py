@@ -155,6 +155,8 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
 
 def _together() -> AbstractContextManager[None]:
     if not _COORDINATOR.value:
+        if _PROCESSES.value is not None or _PROCESS.value is not None:
+            raise UserError("--processes and --process go with --coordinator, the address of the first process")
         return nullcontext()
     from crnn_jax.training.hosts import connected  # imports jax
 

@@ -81,6 +81,8 @@ RECIPES = {
 
 
 def _adapt(task: Task) -> Task:
+    if _RECOMBINE.value and not flags.FLAGS.data_dir:
+        raise UserError("--recombine puts together the lines of --data_dir: name the folder that crnn-jax locate made")
     if _LINES.value == "separate":
         if _FRACTIONS.value == "in_a_row":
             raise UserError("--lines=separate reads fractions as they are drawn: leave out --fractions=in_a_row")

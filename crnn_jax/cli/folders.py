@@ -30,7 +30,7 @@ from crnn_jax.data.folder import (
 )
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import ExpressionError, Grammar
+from crnn_jax.grammar import SEPARATOR, ExpressionError, Grammar
 from crnn_jax.regular import Regular
 from crnn_jax.training.log import progress_bar
 
@@ -43,7 +43,8 @@ def add(commands: Commands) -> None:
     generate.add_argument("--count", type=positive, required=True, help="of pictures")
     generate.add_argument("--out", type=Path, required=True, help="folder, new or empty: 0.png ... and labels.txt")
     generate.add_argument("--seed", type=seed, default=0)
-    generate.add_argument("--variant", help=f"of the task; level1 has {', '.join(tasks.LEVEL1_STYLES)}")
+    variants = f"level1 has {', '.join(tasks.LEVEL1_STYLES)}, level2 {', '.join(tasks.LEVEL2_STYLES)}"
+    generate.add_argument("--variant", help=f"of the task; {variants}")
     generate.add_argument(
         "--judge",
         action="store_true",
@@ -195,11 +196,18 @@ def _locate(arguments: argparse.Namespace) -> int:
         raise UserError(f"{twice[0]}: another picture has the same name, {twice[0].stem}")
     with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
         problems = crops.save_all_crops(paths, out, arguments.workers, bar.update)
-    for problem in problems.values():
+    folders = [Path(path) for path in arguments.paths if any((Path(path) / name).is_file() for name in LABEL_FILES)]
+    labels = [parse_labels(folder) for folder in folders]
+    of_labels = [problem for each in labels for problem in each.problems if not problem.harmless]
+    located = set(paths) - set(problems)
+    good = [label for each in labels for label in each.rows if label.path in located]
+    for label in good:
+        found, expected = crops.lines_of(label.path, out), label.text.count(SEPARATOR) + 1
+        if found != expected:
+            problems[label.path] = f"{label.place}: {found} lines were found where the text has {expected}"
+    for problem in [*of_labels, *problems.values()]:
         print(f"error: {problem}", file=sys.stderr)
-    folder = Path(arguments.paths[0])
-    if folder.is_dir() and any((folder / name).is_file() for name in LABEL_FILES):
-        located = set(paths) - set(problems)
-        crops.save_labels([label for label in parse_labels(folder).rows if label.path in located], out)
+    if good:
+        crops.save_labels([label for label in good if label.path not in problems], out)
     print(f"{len(paths) - len(problems)} of {len(paths)} pictures located, see {out}")
-    return 1 if problems else 0
+    return 1 if problems or of_labels else 0

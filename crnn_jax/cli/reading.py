@@ -154,7 +154,7 @@ def _line(path: Path, reading: Reading, form: str) -> str:
 
 def escaped(path: Path) -> str:
     """A path in one field of a line."""
-    return str(path).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    return str(path).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _vote(arguments: argparse.Namespace) -> int:

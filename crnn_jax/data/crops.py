@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -60,6 +61,7 @@ def save_crops(path: Path, name: str, out: Path) -> None:
     except UnreadableImage as error:
         raise type(error)(f"{path}: {error}") from None
     _save({f"{CROPS}/{name}_{i}": crop for i, crop in enumerate(crops)} | {name: join(crops)}, out)
+    crop_path(out, name, len(crops)).unlink(missing_ok=True)  # of another picture of that name, located before
 
 
 def save_all_crops(
@@ -99,11 +101,29 @@ def save_all_crops(
 
 
 def save_labels(labels: Sequence[Labelled], out: Path) -> None:
-    """Writes ``labels.tsv`` for the strips of labelled pictures."""
+    """Writes ``labels.tsv`` for the strips of labelled pictures.
+
+    Raises:
+        UserError: a name or a text holds a tab.
+    """
     with (out / "labels.tsv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, escapechar="\\", lineterminator="\n")
+        table = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, lineterminator="\n")
         table.writerow(("file", "text", "value"))
-        table.writerows((f"{label.path.stem}.png", label.text, label.value or "") for label in labels)
+        for label in labels:
+            try:
+                table.writerow((f"{label.path.stem}.png", label.text, label.value or ""))
+            except csv.Error:
+                raise UserError(f"{label.place}: a name or a text with a tab or a line end can't be written") from None
+
+
+def lines_of(path: Path, out: Path) -> int:
+    """How many lines `save_crops` saved of a picture."""
+    return next(i for i in count() if not crop_path(out, path.stem, i).is_file())
+
+
+def crop_path(out: Path, name: str, line: int) -> Path:
+    """Where a line of a picture lies."""
+    return out / CROPS / f"{name}_{line}.png"
 
 
 def _save(pictures: dict[str, np.ndarray], out: Path) -> None:

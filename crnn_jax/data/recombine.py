@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from crnn_jax.data.crops import CROPS
+from crnn_jax.data.crops import crop_path
 from crnn_jax.data.examples import ENDLESS, Example
 from crnn_jax.data.folder import Labelled
 from crnn_jax.data.images import read_image
@@ -59,12 +59,14 @@ class RecombinedSource:
         assignments: defaultdict[str, list[Line]] = defaultdict(list)
         for label in labels:
             texts = label.text.split(SEPARATOR)
-            files = [label.path.parent / CROPS / f"{label.path.stem}_{i}.png" for i in range(len(texts))]
+            files = [crop_path(label.path.parent, label.path.stem, i) for i in range(len(texts))]
             missing = [file for file in files if not file.is_file()]
             if missing:
                 raise UserError(
                     f"{missing[0]}: is missing; `crnn-jax locate PICTURES --out FOLDER` makes the lines of a folder"
                 )
+            if (more := crop_path(label.path.parent, label.path.stem, len(texts))).is_file():
+                raise UserError(f"{more}: is a line more than the text has, {label.text!r}")
             expressions.append(Line(str(files[-1]), texts[-1], "".join(text[0] for text in texts[:-1])))
             for file, text in zip(files[:-1], texts[:-1], strict=True):
                 assignments[text[0]].append(Line(str(file), text))

@@ -42,7 +42,8 @@ class Config(Architecture):
             ``onecycle``: up for a fifth of the run, then down to almost nothing (Smith and Topin 2018).
         lr_stages: equal parts of the run, for ``step``.
         l2: weight of the sum of the squares of all parameters but the recurrent layers', which is added to each example's loss.
-        weight_decay: share of each matrix that ``muon`` takes away in a step, for a learning rate of 1.
+        weight_decay: share of each matrix that a step takes away, for a learning rate of 1; with ``muon`` not of the
+            classifier.
         ema: share of a moving average of the network that each step keeps, for validation and reading; 0: no average.
         clip_norm: gradients are scaled down to this norm; None: never.
         batch_norm: ``global`` averages BatchNorm's statistics over all devices, ``tower`` lets each device use its own.

@@ -30,7 +30,7 @@ def make_schedule(config: Config) -> optax.Schedule:
 def make_optimizer(config: Config, axis_name: str | None = None, devices: int = 1) -> optax.GradientTransformation:
     """The run's optimiser with its schedule; gradients are clipped by their global norm first.
 
-    ``adam``: Kingma and Ba 2014. ``muon``: `crnn_jax.training.muon`.
+    ``adam``: Kingma and Ba 2014, with weight decay Loshchilov and Hutter 2019. ``muon``: `crnn_jax.training.muon`.
 
     Args:
         config: of the run.
@@ -38,14 +38,21 @@ def make_optimizer(config: Config, axis_name: str | None = None, devices: int = 
         devices: how many there are.
     """
     schedule = make_schedule(config)
-    if config.optimizer == "adam":
-        optimizer = optax.adam(schedule, eps=_EPSILON)
-    else:
+    if config.optimizer == "muon":
         optimizer = muon(schedule, config.weight_decay, axis_name, devices)
+    elif config.weight_decay:
+        optimizer = optax.adamw(schedule, eps=_EPSILON, weight_decay=config.weight_decay, mask=_matrices)
+    else:
+        optimizer = optax.adam(schedule, eps=_EPSILON)
     clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
     # The gradient of the squares; before Adam, as in Keras, and not beside it as in AdamW.
     penalty = optax.add_decayed_weights(2 * config.l2, _penalised) if config.l2 else optax.identity()
     return optax.chain(clip, penalty, optimizer)
+
+
+def _matrices(params: Any) -> Any:
+    """What weight decay takes from: not biases, nor BatchNorm's scales."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key.endswith("kernel"), params)
 
 
 def _penalised(params: Any) -> Any:
