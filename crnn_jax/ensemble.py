@@ -69,7 +69,7 @@ class Ensemble:
                 yield self._read(seen, decoder)
 
     def warm_up(self, pictures: int) -> None:
-        """Compiles what reading that many pictures, of the greatest width, needs."""
+        """Compiles what reading that many pictures of any width needs."""
         for member in self.members:
             member.warm_up(pictures)
 

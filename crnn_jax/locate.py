@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -106,6 +105,7 @@ _LEAST_HEIGHT = 5  # small pixels of a line; pieces of an arc are lower
 _LEAST_WIDTH = 12
 _SEARCH, _MARGIN = 6, 6  # pixels around a line in which its edges are sought, and that stay around it
 _FAINT, _FAINT_SHARE = 10, 0.05  # levels that faint text differs by at most, and its least share of all marks
+_HIGHEST = 146  # pixels of a line as it was drawn, with its margins
 _EXACT = 0.8  # share of pixels of the very colour of the background, above which noise-free drawing is assumed
 _TOLERANCES = 16, 24, 10  # of a channel, where it isn't; another one is tried where lines aren't found
 
@@ -117,12 +117,12 @@ def locate(image: np.ndarray) -> Located:
         image: (H, W, 3) uint8 RGB.
     """
     background, share = _background(image)
-    # What a good JPEG adds to a flat background may look like faint text, and then there seem to be more lines.
-    ways = [lambda: _marked(image, background)] if share >= _EXACT else []
-    ways += [functools.partial(_marked_in_a_copy, image, tolerance) for tolerance in _TOLERANCES]
-    found = (_located(*way()) for way in ways)
-    first = next(found)
-    return first if len(first.boxes) in LINES else next((one for one in found if len(one.boxes) in LINES), first)
+    drawn = _located(*_marked(image, background)) if share >= _EXACT else None
+    # What a good JPEG adds to a flat background may look like faint text: then there seem to be more lines, or higher ones.
+    if drawn and len(drawn.boxes) in LINES and all(box.y1 - box.y0 <= _HIGHEST for box in drawn.boxes):
+        return drawn
+    copies = [_located(*_marked_in_a_copy(image, tolerance)) for tolerance in _TOLERANCES]
+    return next((copy for copy in copies if len(copy.boxes) in LINES), drawn or copies[0])
 
 
 def _located(marked: np.ndarray, least: float) -> Located:

@@ -194,9 +194,10 @@ class Recognizer:
         return probabilities, list(pairwise(edges.tolist()))
 
     def warm_up(self, pictures: int) -> None:
-        """Compiles what reading that many pictures, of the greatest width, needs."""
-        blank = np.zeros((self.preparation.height, self.preparation.width, 3), np.uint8)
-        list(self.read_prepared([blank] * min(pictures, BATCH_SIZE)))
+        """Compiles what reading that many pictures of any width needs."""
+        for width in self.preparation.widths or (self.preparation.width,):
+            blank = np.zeros((self.preparation.height, width, 3), np.uint8)
+            list(self.read_prepared([blank] * min(pictures, BATCH_SIZE)))
 
     def see(self, images: Sequence[np.ndarray], room: int) -> Iterator[Seen]:
         """What the network makes of prepared pictures, computed for a batch of ``room`` pictures."""
@@ -311,8 +312,8 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     """A trained network.
 
     Args:
-        name: of one that comes with the package (``captcha``, ``level1``, ``level2``), a run's directory, or a file that
-            ``crnn-jax export --to weights`` wrote.
+        name: of one that comes with the package (``captcha``, ``level1``, ``level2``, ``level2-row``), a run's directory, or a
+            file that ``crnn-jax export --to weights`` wrote.
         grammar: of its texts, if it was trained with one of your own; those of this library are in the checkpoint.
         step: whose weights to take, of a run that keeps those of every epoch; None: those with the least validation loss.
 
@@ -332,6 +333,13 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
             f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick, or the name of a network that"
             f" comes with the package ({known})"
         )
+    try:
+        return _recognizer(variables, description, grammar)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{name}: its description doesn't suit this version of the library ({error})") from None
+
+
+def _recognizer(variables: dict[str, Any], description: dict[str, Any], grammar: Grammar | None) -> Recognizer:
     alphabet = Alphabet(description["alphabet"])
     if grammar is None and description.get("grammar"):
         grammar = grammars.by_name(description["grammar"], alphabet)

@@ -70,7 +70,7 @@ def read_ballots(path: Path) -> list[Ballot]:
 
 
 def _parse(line: str, place: str) -> Ballot:
-    if line.startswith('{"'):
+    if line.startswith(('{"', "{}")):  # a text may begin with a brace
         try:
             row = json.loads(line)
             return _checked(Ballot(row["text"], row["value"], float(row["confidence"]), row["path"]))

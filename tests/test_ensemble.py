@@ -23,7 +23,9 @@ def spoiled(model, scale, seed=0):
     kernel = model.variables["params"]["classifier"]["kernel"]
     noise = scale * np.random.default_rng(seed).standard_normal(kernel.shape).astype(np.float32)
     params = {**model.variables["params"], "classifier": {**model.variables["params"]["classifier"], "kernel": kernel + noise}}
-    return Recognizer(model.architecture, model.alphabet, model.preparation, {**model.variables, "params": params}, model.grammar)
+    return Recognizer(
+        model.architecture, model.alphabet, model.preparation, {**model.variables, "params": params}, model.grammar
+    )
 
 
 def test_two_of_the_same_read_as_one_does(model, pictures):

@@ -53,6 +53,25 @@ def test_a_compressed_and_enlarged_picture():
     assert len(locate.locate(cv2.imdecode(data, cv2.IMREAD_COLOR)).boxes) == len(boxes)
 
 
+@pytest.mark.parametrize(("suffix", "quality"), [(".jpg", 75), (".jpg", 92), (".jpg", 100), (".webp", 90)])
+def test_compressed_pictures(suffix, quality):
+    option = cv2.IMWRITE_JPEG_QUALITY if suffix == ".jpg" else cv2.IMWRITE_WEBP_QUALITY
+    right = 0
+    for image, boxes in map(canvas, range(10)):
+        copy = cv2.imdecode(cv2.imencode(suffix, image, [option, quality])[1], cv2.IMREAD_COLOR)
+        found = locate.locate(copy).boxes
+        right += len(found) == len(boxes) and all(
+            a.y0 <= b.y0 + 2 and a.y1 >= b.y1 - 2 for a, b in zip(found, boxes, strict=True)
+        )
+    assert right >= 9
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_strip_of_one_colour_holds_no_formula(level):
+    with pytest.raises(locate.NoFormula, match="one colour"):
+        locate.find_strip(np.full((81, 900, 3), level, np.uint8))
+
+
 @pytest.mark.parametrize("shape", [(400, 800), (1, 1), (3, 2000), (1000, 4000)])
 def test_an_empty_picture_holds_no_formula(shape):
     picture = np.full((*shape, 3), 247, np.uint8)

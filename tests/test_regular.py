@@ -51,6 +51,14 @@ def test_a_search_obeys_it():
     assert re.fullmatch(grammar.pattern, DIGITS.decode(ctc.beam(logits[None], grammar=grammar)[0][0].ids))
 
 
+@pytest.mark.parametrize(("pattern", "text"), [(r"^\d+$", "12"), (r"1\$", "1$"), (r"1\\$", "1\\"), ("^1", "1"), ("1$", "1")])
+def test_anchors_around_a_pattern_change_nothing(pattern, text):
+    grammar = Regular(pattern, Alphabet("012$\\"))
+    assert grammar.contains(text)
+    assert re.fullmatch(pattern, text)
+    assert not grammar.contains(text + "0$")
+
+
 def test_a_checkpoint_s_name_says_all():
     grammar = Regular(r"\d+", DIGITS)
     again = by_name(grammar.name, DIGITS)
@@ -60,7 +68,13 @@ def test_a_checkpoint_s_name_says_all():
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [("(a", "can't be used: Can not match at index 2$"), ("x", "matches no text"), (r"(.)\1", "can't be used: Group ref")],
+    [
+        ("a{2,1}", "can't be used"),
+        ("(" * 800 + "1" + ")" * 800, "too deep"),
+        ("(a", "can't be used: Can not match at index 2$"),
+        ("x", "matches no text"),
+        (r"(.)\1", "can't be used: Group ref"),
+    ],
 )
 def test_what_can_not_be_used(pattern, message):
     with pytest.raises(UserError, match=message):

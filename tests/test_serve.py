@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import weakref
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 import crnn_jax
 from crnn_jax import tasks
 from crnn_jax.serve import app
+from crnn_jax.serve.answers import explain
 from crnn_jax.serve.app import _AT_ONCE, make_app
 from crnn_jax.serve.queue import BatchQueue
 
@@ -59,6 +61,13 @@ def test_it_is_explained_on_request(client):
     names = [shown["name"] for shown in answer["pictures"]]
     assert names[-3:] == ["boxes", "seen", "columns"]
     assert all(shown["image"].startswith("data:image/png;base64,") for shown in answer["pictures"])
+
+
+def test_a_picture_without_columns_is_explained_as_far_as_it_can_be(trained):
+    model = crnn_jax.load(trained)
+    architecture, preparation = replace(model.architecture, drop_columns=2), replace(model.preparation, widths=(64,))
+    narrow = crnn_jax.Recognizer(architecture, model.alphabet, preparation, model.variables)
+    assert [shown.name for shown in explain(narrow, np.zeros((16, 1, 3), np.uint8))] == ["seen"]
 
 
 def test_a_sample_can_be_read(client):

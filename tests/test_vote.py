@@ -52,6 +52,8 @@ def test_texts_with_spaces_are_whole(tmp_path):
         ("x.png\t1\t1\t0.5\n1.png\t1\t1\t0.5\n", "is about"),
         ("0.png\t1\t1\n1.png\t1\t1\t0.5\n", "line 1: must have path"),
         ("{}\n{}\n", "line 1: is not a reading in JSON"),
+        ('{"text": ["1"], "value": null, "confidence": 1, "path": "a"}\n1\n', "line 1: is not a reading in JSON"),
+        ("0.png\t1\t1\tnan\n1.png\t1\t1\t0.5\n", "line 1: must have path"),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(tmp_path, lines, message):
@@ -59,6 +61,12 @@ def test_files_that_do_not_fit_together_are_refused(tmp_path, lines, message):
     (tmp_path / "b").write_text(lines, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         vote_files([tmp_path / "a", tmp_path / "b"])
+
+
+def test_readings_may_begin_with_a_brace_and_hold_any_space(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text("{x}\na\u2028b\n", encoding="utf-8")
+    assert [ballot.text for ballot in vote_files([tmp_path / "a", tmp_path / "b"])] == ["{x}", "a\u2028b"]
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -93,6 +93,16 @@ def test_the_model_is_told_from_the_size(size, name):
     assert suits(*size) == name
 
 
+def test_a_file_of_another_version_is_one_line(tmp_path):
+    variables, description = weights.load(weights.packaged("level1"))
+    newer = {**description, "preparation": {**description["preparation"], "tilt": 1}}
+    lacking = {name: value for name, value in description.items() if name != "preparation"}
+    for other in (newer, lacking):
+        weights.save(tmp_path / "a.safetensors", variables, other)
+        with pytest.raises(UserError, match="doesn't suit this version"):
+            crnn_jax.load(tmp_path / "a.safetensors")
+
+
 def test_reading_without_a_model(tmp_path, capsys):
     assert main(["generate", "level1", "--count", "3", "--out", str(tmp_path / "a")]) == 0
     assert main(["read", str(tmp_path / "a"), "--decode", "greedy"]) == 0
@@ -121,9 +131,11 @@ def test_pictures_of_several_kinds_are_read_each_by_its_model(tmp_path, capsys):
 
     Image.new("RGB", (640, 480)).save(tmp_path / "other.png")
     assert main(["read", *paths, str(tmp_path / "other.png")]) == 1
-    err = capsys.readouterr().err
-    assert "can't be told from their size" in err
-    assert "other.png is 640x480" in err
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == len(paths)
+    assert "other.png: is 640x480, which suits none of our models" in err
+    assert main(["read", str(tmp_path / "other.png")]) == 1
+    assert "can't be told from their size" in capsys.readouterr().err
 
 
 def test_evaluating_pictures_of_several_kinds_needs_a_model(tmp_path, capsys):

@@ -27,8 +27,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="a run's directory, a file that export wrote, or captcha, level1 or level2, which come with the package; without"
-        " it, that one of these which suits the size of the pictures; several with commas between them read together",
+        help="a run's directory, a file that export wrote, or captcha, level1, level2 or level2-row, which come with the"
+        " package; without it, that one of these which suits the size of the pictures; several with commas between"
+        " them read together",
     )
 
 
@@ -54,7 +55,7 @@ def load(name: str | None, paths: Sequence[Path] = ()) -> Reader[Any]:
     Raises:
         UserError: it can't be read, or no model or more than one would suit the pictures.
     """
-    names = _told_from_sizes(paths) if name is None else [name]
+    names = _told_from_sizes(paths, all_suit=True) if name is None else [name]
     if len(names) > 1:
         raise UserError(f"these pictures are for several models ({', '.join(names)}): --model names one")
     return _load(names)[names[0]]
@@ -77,9 +78,9 @@ def load_each(name: str | None, paths: Sequence[Path]) -> dict[str, Reader[Any]]
     """The model that ``--model`` names, or those that suit the sizes of some pictures, by name.
 
     Raises:
-        UserError: one can't be read, or none would suit a picture.
+        UserError: one can't be read, or none would suit any picture.
     """
-    return _load(_told_from_sizes(paths) if name is None else [name])
+    return _load(_told_from_sizes(paths, all_suit=False) if name is None else [name])
 
 
 def _load(names: Sequence[str]) -> dict[str, Reader[Any]]:
@@ -90,18 +91,18 @@ def _load(names: Sequence[str]) -> dict[str, Reader[Any]]:
     return {name: load_together([name] if Path(name).exists() else name.split(",")) for name in names}
 
 
-def _told_from_sizes(paths: Sequence[Path]) -> list[str]:
+def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
     first: dict[str | None, tuple[Path, tuple[int, int]]] = {}
     for path in paths:
         for size in picture_sizes([path]):
             first.setdefault(suits(*size), (path, size))
-    reason = "" if first else "none can be read"
-    if None in first:
-        path, (width, height) = first[None]
-        reason = f"{path} is {width}x{height}"
-    if reason:
-        raise UserError(f"which model suits these pictures can't be told from their size ({reason}): --model names one")
     names = [name for name in first if name is not None]
+    if not names or (all_suit and None in first):
+        reason = "none can be read"
+        if None in first:
+            path, (width, height) = first[None]
+            reason = f"{path} is {width}x{height}"
+        raise UserError(f"which model suits these pictures can't be told from their size ({reason}): --model names one")
     print(f"the pictures look like {' and '.join(f'{name} (--model={name})' for name in names)}", file=sys.stderr)
     return names
 
@@ -112,7 +113,7 @@ def suits(width: int, height: int) -> str | None:
     for name, preparation in preparations.items():
         if (width, height) == (preparation.width, preparation.height):
             return name
-    strip = height <= STRIP_HEIGHT and width > 3 * height
+    strip = height <= STRIP_HEIGHT and width > 3 * height  # many a captcha is twice as wide as high
     canvas = height >= min(LINES) * LINE_HEIGHTS[0] and width >= BLOCK_WIDTH  # whole, or what someone cut out of one
     return "level2" if strip or canvas else None
 

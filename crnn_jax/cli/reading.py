@@ -53,7 +53,7 @@ def _read(arguments: argparse.Namespace) -> int:
             model.warm_up(len(paths))
     clock = Clock()
     with output(arguments.out) as out, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
-        for path, reading in _read_each(models, paths, clock, arguments.decode):
+        for path, reading in _read_each(models, arguments.model, paths, clock, arguments.decode):
             bar.update()
             if isinstance(reading, UnreadableImage):
                 failed += 1
@@ -66,19 +66,25 @@ def _read(arguments: argparse.Namespace) -> int:
 
 
 def _read_each(
-    models: Mapping[str, Reader[Any]], paths: Sequence[Path], clock: Clock, decode: Decode
+    models: Mapping[str, Reader[Any]], chosen: str | None, paths: Sequence[Path], clock: Clock, decode: Decode
 ) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
-    """`read_files` with the model that suits each picture, of several."""
-    if len(models) == 1:
-        (model,) = models.values()
-        return read_files(model, paths, clock, decode)
+    """`read_files` with the chosen model, or that which suits each picture."""
+    if chosen is not None:
+        yield from read_files(models[chosen], paths, clock, decode)
+        return
     sizes = [next(picture_sizes([path]), None) for path in paths]
-    chosen = [(size and suits(*size)) or next(iter(models)) for size in sizes]  # any model says that a picture can't be opened
+    # Any model says that a picture can't be opened.
+    suiting = [suits(*size) if size else next(iter(models)) for size in sizes]
     readings = {
-        name: read_files(model, [path for path, which in zip(paths, chosen, strict=True) if which == name], clock, decode)
+        name: read_files(model, [path for path, which in zip(paths, suiting, strict=True) if which == name], clock, decode)
         for name, model in models.items()
     }
-    return (next(readings[name]) for name in chosen)
+    for path, size, name in zip(paths, sizes, suiting, strict=True):
+        if name is None:
+            width, height = size or (0, 0)
+            yield path, UnreadableImage(f"{path}: is {width}x{height}, which suits none of our models: --model names one")
+        else:
+            yield next(readings[name])
 
 
 class Clock:

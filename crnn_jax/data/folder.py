@@ -272,6 +272,8 @@ def _parse_table(path: Path, lines: list[str], problems: list[Problem]) -> Itera
         columns = rows.fieldnames or []
         if lines and ("file" not in columns or "text" not in columns):
             what = f"must name the columns file and text, not {', '.join(columns) or 'nothing'}"
+            if len(columns) == 1 and ";" in columns[0]:
+                what += ": with commas between them, not semicolons"
             problems.append(Problem(f"{path}, line 1", what))
             return
         for row in rows:

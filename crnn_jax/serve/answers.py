@@ -78,7 +78,10 @@ def explain(model: Recognizer, image: np.ndarray) -> list[Shown]:
         shown += [_show(name, stage) for name, stage in located.stages.items()] + [_show("boxes", boxes)]
     shown.append(_show("seen", model.prepare(image)))
     probabilities, places = model.probabilities(image)
-    rows = np.flatnonzero(probabilities.max(axis=0) > _LIKELY)
+    if not len(probabilities):  # the picture is too narrow for a column
+        return shown
+    largest = probabilities.max(axis=0)
+    rows = np.flatnonzero(largest >= min(_LIKELY, largest.max()))
     names = [*model.alphabet.characters, "(blank)"]
     columns = _show("columns", _heat_map(probabilities[:, rows], places))
     return [*shown, columns.model_copy(update={"rows": [names[row] for row in rows]})]

@@ -56,6 +56,24 @@ def test_the_first_pictures_train_and_the_next_validate(located):
     assert {train[i].text.split(";")[-1] for i in range(40)} == expressions
 
 
+def test_lines_that_do_not_suit_the_text_are_named(located, tmp_path, capsys):
+    pictures = located.parent / "pictures"
+    labels = [label for label in read_labels(pictures) if label.text.count(";") == 2][:1]
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a'\"b.png").write_bytes(labels[0].path.read_bytes())
+    (tmp_path / "pictures" / "b.png").write_bytes(labels[0].path.read_bytes())
+    two = ";".join(labels[0].text.split(";")[1:])
+    (tmp_path / "pictures" / "labels.tsv").write_text(
+        f"file\ttext\na'\"b.png\t{labels[0].text}\nb.png\t{two}\n", encoding="utf-8"
+    )
+    strips = tmp_path / "strips"
+    assert main(["locate", str(tmp_path / "pictures"), "--out", str(strips), "--workers", "1"]) == 1
+    assert "line 3: 3 lines were found where the text has 2" in capsys.readouterr().err
+    assert [label.path.name for label in read_labels(strips)] == ["a'\"b.png"]
+    with pytest.raises(UserError, match="is a line more than the text has"):
+        RecombinedSource.of([read_labels(strips)[0]._replace(text=two)], seed=0)
+
+
 def test_too_few_pictures_and_missing_lines_are_named(located, tmp_path):
     with pytest.raises(UserError, match="8 pictures are fewer than 89600"):
         tasks.recombined(tasks.level2(), located, train=89_600, validation=10_240)

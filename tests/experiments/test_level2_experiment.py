@@ -33,6 +33,15 @@ def test_quick_validates_on_whole_canvases():
     assert task.source("validation", 0)[0].image.shape[0] >= 400
 
 
+@pytest.mark.parametrize(("flag", "message"), [("--recombine", "name the folder"), ("--process=1", "go with --coordinator")])
+def test_flags_that_need_others_are_refused(flag, message, tmp_path):
+    command = [sys.executable, "-m", "experiments.level2", "--recipe=quick", flag, f"--workdir={tmp_path / 'run'}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_recombining_too_few_pictures_is_one_line(tmp_path):
     assert main(["generate", "level2", "--count", "2", "--out", str(tmp_path / "pictures")]) == 0
     command = [

@@ -41,6 +41,18 @@ def test_l2_pulls_on_everything_but_recurrent_layers():
         assert not any(pulled) if name.startswith(("Bidirectional", "Attention")) else all(pulled), name
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_weight_decay_takes_from_kernels_alone(optimizer):
+    config = Config(optimizer=optimizer, weight_decay=0.1, lr_schedule="constant", learning_rate=1.0, clip_norm=None, hidden=16)
+    tx = make_optimizer(config)
+    params = create_state(CRNN(config.architecture, 11), tx, jax.random.key(0), 16, 64).params
+    params = jax.tree.map(lambda p: p + 0.5, params)
+    updates, _ = tx.update(jax.tree.map(np.zeros_like, params), tx.init(params), params)
+    for path, update in jax.tree_util.tree_leaves_with_path(updates):
+        decayed = path[-1].key.endswith("kernel") and not (optimizer == "muon" and path[0].key == "classifier")
+        assert bool(np.any(update)) == decayed, path
+
+
 def test_onecycle_rises_for_a_fifth_and_falls():
     schedule = make_schedule(Config(epochs=10, steps_per_epoch=10, learning_rate=3e-3, lr_schedule="onecycle"))
     rates = [float(schedule(step)) for step in range(100)]
