@@ -262,7 +262,7 @@ class _Run:
         """Takes the steps that the epoch lacks."""
         self._clock.pause()
         for _ in range(self._config.steps_per_epoch - self._epoch.steps):
-            with self._minding_signals():
+            with self._minding_signals(), self._clock.waiting():
                 made = next(self._batches)
             self._note_unreadable(made.get("unreadable", ()))
             save = hosts.is_main() and time.monotonic() - self._saved > _SAVE_SECONDS
@@ -363,6 +363,7 @@ class _Run:
             "skipped": int(self._epoch.skipped),
             "learning_rate": float(make_schedule(config)(self._step - 1)),
             "images_per_second": round(self._clock.rate, 1),
+            "waited_for_batches": round(self._clock.share_waited, 4),
         }
         logger.info(
             "epoch %d of %d: loss %.4f, validation loss %.4f, exact match %.2f%%, CER %.3f%%, %.0f images/s",
@@ -432,6 +433,7 @@ class _Run:
             train_images=self._step * self._config.batch_size,
             train_seconds=round(self._clock.seconds, 1),
             train_images_per_second=round(self._clock.rate, 1),
+            waited_for_batches=round(self._clock.share_waited, 4),
             devices=self._device_names,
         )
         if hosts.is_main():

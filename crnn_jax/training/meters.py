@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -36,11 +38,19 @@ class EpochSums:
 
 @dataclass
 class Clock:
-    """Time spent on training steps; a step after a pause is left out, because it may compile."""
+    """Time spent on training steps; a step after a pause is left out, because it may compile.
+
+    Attributes:
+        seconds: spent, those of an earlier part of the run too.
+        images: trained on meanwhile.
+    """
 
     seconds: float = 0.0
     images: int = 0
     _mark: float | None = None
+    _here: float = 0.0
+    _waited: float = 0.0
+    _waiting: float = 0.0
 
     def pause(self) -> None:
         """Leaves out the time until the next step ends."""
@@ -52,7 +62,21 @@ class Clock:
         if self._mark is not None:
             self.seconds += now - self._mark
             self.images += images
-        self._mark = now
+            self._here += now - self._mark
+            self._waited += self._waiting
+        self._mark, self._waiting = now, 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """What happens inside is waiting for a batch."""
+        began = time.perf_counter()
+        yield
+        self._waiting = time.perf_counter() - began
+
+    @property
+    def share_waited(self) -> float:
+        """Of the time in which this process took steps, how much it waited for batches; devices may have worked meanwhile."""
+        return self._waited / self._here if self._here else 0.0
 
     @property
     def rate(self) -> float:

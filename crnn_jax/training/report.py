@@ -36,6 +36,7 @@ class Report:
         train_seconds: that this took, drawing included; compilation, validation and saving left out.
         train_images_per_second: one over the other.
         devices: trained on.
+        waited_for_batches: share of the training since it last started in which it waited for the next batch.
         exact_value: share of readings that come to the same as their text; None for a task without a grammar.
         computable: share of readings that are texts of the grammar; likewise.
     """
@@ -52,6 +53,7 @@ class Report:
     train_seconds: float
     train_images_per_second: float
     devices: str
+    waited_for_batches: float = 0.0
     exact_value: float | None = None
     computable: float | None = None
 

@@ -61,9 +61,12 @@ def newest_step(workdir):
     return None if newest is None else Checkpoints.step(newest)
 
 
+TIMES = ("images_per_second", "waited_for_batches")
+
+
 def metrics_of(workdir):
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name != "images_per_second"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
 
 
 def assert_same_run(first, second):

@@ -1,0 +1,19 @@
+import pytest
+
+from crnn_jax.training import meters
+from crnn_jax.training.meters import Clock
+
+
+def test_the_share_of_waiting_leaves_out_the_step_after_a_pause(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(meters.time, "perf_counter", lambda: now[0])
+    clock = Clock(seconds=100.0, images=1000)
+    assert clock.share_waited == 0
+    for waited, worked in ((50.0, 50.0), (1.0, 3.0), (2.0, 2.0)):  # the first step compiles
+        with clock.waiting():
+            now[0] += waited
+        now[0] += worked
+        clock.lap(32)
+    assert clock.share_waited == pytest.approx(3 / 8)
+    assert clock.seconds == pytest.approx(108)
+    assert clock.rate == pytest.approx(1064 / 108)
