@@ -26,12 +26,27 @@ def test_every_public_name_is_documented():
         assert name == "__version__" or f"crnn_jax.{name}" in TEXT, name
 
 
-def test_every_command_is_documented():
+def test_every_command_is_documented_with_its_options():
     from crnn_jax.cli import _parser
 
     commands = next(action.choices for action in _parser()._actions if action.choices)
-    for name in commands:
-        assert f"crnn-jax {name}" in TEXT, name
+    pages = (DOCS / "commands.md").read_text(encoding="utf-8").split("\n## ")
+    for name, command in commands.items():
+        page = next(page for page in pages if f"crnn-jax {name}" in page.splitlines()[0])
+        for option in (option for action in command._actions for option in action.option_strings if option.startswith("--")):
+            assert option == "--help" or f"`{option}" in page, f"{name} {option}"
+
+
+def test_every_option_of_the_benchmark_is_documented():
+    import experiments.benchmark.__main__ as benchmark
+
+    page = (DOCS / "commands.md").read_text(encoding="utf-8").split("\n## ")[-1]
+    named = re.findall(r'DEFINE_\w+\("(\w+)"', Path(benchmark.__file__).read_text(encoding="utf-8"))  # only where it is run
+    assert "suite" in named
+    for name in named:
+        assert f"`--{name}" in page, name
+    for suite in benchmark.SUITES:
+        assert f"`{suite}`" in page, suite
 
 
 def test_every_link_leads_somewhere():
