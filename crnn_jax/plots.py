@@ -211,6 +211,27 @@ def sizes(lengths: Sequence[int], widths: Sequence[int], heights: Sequence[int],
     _save(figure, path)
 
 
+def characters(counts: Mapping[str, int], texts: int, path: Path, *, most: int = 100) -> None:
+    """How often each character comes in a text, the most frequent first.
+
+    Args:
+        counts: of each character.
+        texts: that they were counted in.
+        path: of the PNG.
+        most: characters that are shown.
+    """
+    shown = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
+    figure = _figure(min(20.0, 2 + 0.25 * len(shown)), 3.2)
+    axes = figure.add_subplot()
+    axes.bar(range(len(shown)), [count / texts for _, count in shown])
+    names = [character if character.strip() else repr(character) for character, _ in shown]
+    axes.set_xticks(range(len(shown)), names, fontfamily=_SANS)
+    axes.set_ylabel("times in a text")
+    if len(counts) > most:
+        axes.set_xlabel(f"the {most} most frequent of {len(counts)} characters")
+    _save(figure, path)
+
+
 def _confusion_name(true: str, read: str) -> str:
     if not read:
         return f"{true} left out"

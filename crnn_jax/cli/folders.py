@@ -60,7 +60,7 @@ def add(commands: Commands) -> None:
     add_names(check)
     check.add_argument("--height", type=positive, help="that a network will see the pictures at; the default suits the texts")
     check.add_argument(
-        "--plots", type=Path, help="folder for histograms of sizes and lengths, and for level 2 of where lines lie"
+        "--plots", type=Path, help="folder for plots of sizes, lengths and characters, and for level 2 of where formulas lie"
     )
 
     finder = commands.add_parser("locate", help="find and cut out the lines of level 2 pictures")
@@ -129,7 +129,7 @@ def _check(arguments: argparse.Namespace) -> int:
     for problem in problems:
         print(f"note: {problem}" if problem.harmless else f"error: {problem}")
     if arguments.plots:
-        _plot_sizes(labels, sizes, arguments.plots)
+        _plot_counts(labels, sizes, arguments.plots)
     if arguments.plots and arguments.task == "level2":
         _plot_places([row.path for row in labels.rows], arguments.plots)
     errors = sum(not problem.harmless for problem in problems)
@@ -151,7 +151,7 @@ def _own_requirements(labels: Labels, alphabet: str | None, pattern: str | None)
     return Requirements(known, max(map(len, texts), default=1), None if pattern is None else Regular(pattern, known))
 
 
-def _plot_sizes(labels: Labels, sizes: Mapping[Path, tuple[int, int]], folder: Path) -> None:
+def _plot_counts(labels: Labels, sizes: Mapping[Path, tuple[int, int]], folder: Path) -> None:
     from crnn_jax import plots
 
     if not sizes:
@@ -159,12 +159,16 @@ def _plot_sizes(labels: Labels, sizes: Mapping[Path, tuple[int, int]], folder: P
     widths, heights = zip(*sizes.values(), strict=True)
     try:
         plots.sizes([len(row.text) for row in labels.rows], widths, heights, folder / "sizes.png")
+        counts = Counter(character for row in labels.rows for character in row.text)
+        plots.characters(counts, len(labels.rows), folder / "characters.png")
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
 
 
 def _plot_places(paths: Sequence[Path], folder: Path) -> None:
-    """Where the lines of pictures lie, as the source document shows it."""
+    """Where the formulas of pictures lie, as the source document shows it: place and size of all lines together, size of the
+    picture, number of lines.
+    """
     from crnn_jax import plots
 
     places = []
@@ -174,7 +178,9 @@ def _plot_places(paths: Sequence[Path], folder: Path) -> None:
             with suppress(UnreadableImage):
                 height, width, _ = (image := read_image(path)).shape
                 boxes = locate.locate(image).boxes
-                places += [(b.x0, b.y0, b.x1 - b.x0, b.y1 - b.y0, width, height, len(boxes)) for b in boxes]
+                if boxes:
+                    (x0, y0), (x1, y1) = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+                    places.append((x0, y0, x1 - x0, y1 - y0, width, height, len(boxes)))
     if not places:
         raise UserError(f"no lines were found in the pictures: nothing to plot in {folder}")
     try:

@@ -151,7 +151,8 @@ def test_what_a_folder_of_one_s_own_should_be_asked(tmp_path, capsys):
     assert "note" in next(line for line in out.splitlines() if "'AAAAAAAAA' needs 17 columns" in line)
     assert "leaves 12: take a larger one" in out
     assert "is the same picture as AB_12.png, but 'AC' is not 'AB'" in out
-    assert (tmp_path / "plots" / "sizes.png").stat().st_size > 2000
+    for name in ("sizes", "characters"):
+        assert (tmp_path / "plots" / f"{name}.png").stat().st_size > 2000
 
 
 def test_spaces_belong_to_texts_where_nothing_is_computed(tmp_path, capsys):
