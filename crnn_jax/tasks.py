@@ -173,7 +173,7 @@ class _FolderSplits:
         return replace(source, seed=seed) if isinstance(source, RecombinedSource) else source
 
 
-def captcha(emphasis: float = 0.0, older: float = 0.0) -> Task:
+def captcha(emphasis: float = 0.0, older: float = 0.0, *, equalize: Equalize = "never") -> Task:
     """Four characters of 0-9A-Z at 170x80 that look like those of the ``captcha`` package.
 
     We draw the pictures for training and validation, reproducibly; the package itself, unmodified, draws those of the
@@ -184,13 +184,15 @@ def captcha(emphasis: float = 0.0, older: float = 0.0) -> Task:
             hardest to tell apart. Other splits have every character equally often.
         older: share of the pictures in training that are drawn as version 0.6 of the package did, which warped characters
             further.
+        equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`. A picture's text, dots and arc have
+            one colour: ``stretch_grey`` loses nothing by leaving it out.
     """
     from importlib.metadata import version
 
     return Task(
         name="captcha",
         alphabet=drawn.CAPTCHA_ALPHABET,
-        preparation=Preparation(drawn.CAPTCHA_HEIGHT, drawn.CAPTCHA_WIDTH),
+        preparation=Preparation(drawn.CAPTCHA_HEIGHT, drawn.CAPTCHA_WIDTH, equalize),
         max_length=drawn.CAPTCHA_LENGTH,
         source=functools.partial(drawn.captcha_source, emphasis=emphasis, older=older),
         data={"emphasis": emphasis, "older": older},

@@ -46,14 +46,15 @@ RECIPES = {
         ),
     ),
     "quick": Recipe(
-        tasks.captcha(emphasis=0.25),
+        tasks.captcha(emphasis=0.25, equalize="stretch_grey"),
         Config(
             backbone="light",
-            epochs=10,
+            epochs=15,
             steps_per_epoch=215,
             batch_size=64,
             optimizer="muon",
             learning_rate=6e-3,
+            weight_decay=0.1,
             lr_schedule="onecycle",
             validation_examples=1000,
             eval_examples=2000,
