@@ -63,7 +63,7 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "optimizer": flags.DEFINE_enum("optimizer", None, OPTIMIZERS, "rule of the steps"),
     "learning_rate": flags.DEFINE_float("learning_rate", None, "the largest", lower_bound=0),
     "lr_schedule": flags.DEFINE_enum("lr_schedule", None, SCHEDULES, "learning rate over the run"),
-    "weight_decay": flags.DEFINE_float("weight_decay", None, "share of each matrix that muon takes away", lower_bound=0),
+    "weight_decay": flags.DEFINE_float("weight_decay", None, "share of each matrix that a step takes away", lower_bound=0),
     "ema": flags.DEFINE_float("ema", None, "share of the weights' moving average that a step keeps; 0: none", lower_bound=0),
     "l2": flags.DEFINE_float("l2", None, "weight of the squares of the parameters in the loss", lower_bound=0),
     "keep_all": flags.DEFINE_bool("keep_all", None, "keep the weights of every epoch"),
