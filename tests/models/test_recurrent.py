@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax.models.recurrent import BidirectionalGRU, BidirectionalLSTM
+from crnn_jax.models.recurrent import BidirectionalGRU, BidirectionalLSTM, gru_scan, gru_step
 
 B, T, D, H = 3, 6, 5, 4
 
@@ -86,6 +86,28 @@ def test_gradient_equals_flax_s(columns):
 
     mine, expected = (jax.grad(f, argnums=(0, 1))(variables["params"], columns) for f in (ours, theirs))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), mine, expected)
+
+
+def test_gradient_of_strips_of_several_lengths_is_that_of_the_steps(columns):
+    rng = np.random.default_rng(0)
+    projected = jnp.asarray(rng.standard_normal((T, 2, B, 3 * H)), jnp.float32)
+    inside = jnp.arange(T)[:, None, None, None] < jnp.array([T, 3, 0, T - 1][:B])[None, None, :, None]
+    inside = jnp.concatenate([inside, inside[::-1]], axis=1)
+    kernel, bias = jnp.asarray(rng.standard_normal((2, H, 3 * H)), jnp.float32), jnp.asarray(rng.standard_normal((2, 1, H)))
+    weights = jnp.asarray(rng.standard_normal((T, 2, B, H)), jnp.float32)
+
+    def stepwise(projected, kernel, bias):
+        state, states = jnp.zeros((2, B, H)), []
+        for t in range(T):
+            state = jnp.where(inside[t], gru_step(state, projected[t], state @ kernel, bias), state)
+            states.append(state)
+        return jnp.sum(weights * jnp.stack(states))
+
+    def scanned(projected, kernel, bias):
+        return jnp.sum(weights * gru_scan(projected, inside, kernel, bias))
+
+    mine, expected = (jax.value_and_grad(f, argnums=(0, 1, 2))(projected, kernel, bias) for f in (scanned, stepwise))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=5e-5), mine, expected)
 
 
 @pytest.mark.parametrize("layer", [BidirectionalGRU(H), BidirectionalLSTM(H)])
