@@ -271,13 +271,13 @@ def align(logits: jax.Array | np.ndarray, ids: Iterable[int]) -> Alignment:
         ValueError: the text takes more columns, or there is none.
     """
     columns = log_probabilities(logits)
+    if not len(columns):
+        raise ValueError("there are no columns to align to")
     text = np.asarray(list(ids), int)
     blank = columns.shape[1] - 1
     # Blanks around and between the characters; a blank may be skipped between two that differ.
     states = np.full(2 * len(text) + 1, blank)
     states[1::2] = text
-    if not len(columns):
-        raise ValueError("there are no columns to align to")
     skips = np.zeros(len(states), bool)
     skips[3::2] = text[1:] != text[:-1]
 

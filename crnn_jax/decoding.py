@@ -118,14 +118,24 @@ class Decoder:
         return self._decoded(columns, self.alphabet.decode(ids), confidence, [Span(*span) for span in spans])
 
     def _decoded(self, columns: np.ndarray, text: str, confidence: float, spans: list[Span]) -> Decoded:
+        return Decoded(text, confidence, *self.judge(text, confidence, nothing(columns)), tuple(spans))
+
+    def judge(self, text: str, confidence: float, nothing: float) -> tuple[bool, str | None]:
+        """Whether a text is valid, and its value.
+
+        Args:
+            text: that was read.
+            confidence: its probability.
+            nothing: that of no text at all.
+        """
         if self.grammar is None:
-            return Decoded(text, confidence, bool(text), None, tuple(spans))
-        valid = self.grammar.contains(text) and (not text or confidence > _nothing(columns))
-        return Decoded(text, confidence, valid, _value(self.grammar, text) if valid else None, tuple(spans))
+            return bool(text), None
+        valid = self.grammar.contains(text) and (not text or confidence > nothing)
+        return valid, _value(self.grammar, text) if valid else None
 
 
-def _nothing(columns: np.ndarray) -> float:
-    """Probability that there is no text at all."""
+def nothing(columns: np.ndarray) -> float:
+    """Probability that there is no text at all, from logits (T, K + 1)."""
     return float(np.exp(ctc.log_probabilities(columns)[:, -1].sum()))
 
 

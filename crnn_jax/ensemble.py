@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from crnn_jax.ahead import ahead
+from crnn_jax import ctc
 from crnn_jax.data.examples import BATCH_SIZE
-from crnn_jax.decoding import Decode, Decoded, Decoder
+from crnn_jax.decoding import Decode, Decoded, Decoder, nothing
 from crnn_jax.errors import UserError
-from crnn_jax.recognizer import Reader, Reading, Recognizer, Seen, batched, load, prepared
+from crnn_jax.grammar import Grammar
+from crnn_jax.recognizer import Reader, Reading, Recognizer, Seen, batched, load, prepared, read_all
 
 _PROPOSALS = 4  # texts of each network
-_LEAST = 1e-300  # probability
 
 
 class Ensemble:
     """Reads with several networks of one alphabet and grammar.
 
-    Where all of them read the same, that is the reading. Elsewhere each proposes texts, and all judge these: the one with the
-    largest product of their probabilities is taken (Hinton, "Products of experts", 1999). The confidence is the geometric mean
-    of these probabilities; the places of the characters are those of the most confident network.
+    Where all of them read the same, that is the reading. Elsewhere each proposes texts of the grammar, and all judge these: the
+    one with the largest product of their probabilities is taken (Hinton, "Products of experts", 1999). The confidence is the
+    geometric mean of these probabilities; the places of the characters are those of the most confident network.
 
     Args:
         members: the networks, two or more.
 
+    Attributes:
+        members: as given.
+        alphabet: of all of them.
+        grammar: likewise.
+
     Raises:
-        UserError: they read different alphabets, or texts of different grammars.
+        UserError: they are fewer than two, or read different alphabets, or texts of different grammars.
     """
 
-    def __init__(self, members: Sequence[Recognizer]) -> None:
-        if len(members) < 2:
-            raise UserError("an ensemble takes two networks or more")
+    def __init__(self, members: Iterable[Recognizer]) -> None:
         self.members = tuple(members)
-        self.alphabet, self.grammar = members[0].alphabet, members[0].grammar
-        for member in members[1:]:
-            if member.alphabet.characters != self.alphabet.characters or type(member.grammar) is not type(self.grammar):
-                raise UserError("networks that read together must have the same alphabet and the same grammar")
+        if len(self.members) < 2:
+            raise UserError("an ensemble takes two networks or more")
+        self.alphabet, self.grammar = self.members[0].alphabet, self.members[0].grammar
+        kinds = {(member.alphabet.characters, _name(member.grammar)) for member in self.members}
+        if len(kinds) > 1:
+            raise UserError("networks that read together must have the same alphabet and the same grammar")
 
     def read(
         self, images: Iterable[str | Path | np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> list[Reading]:
         """Reads pictures, as `Recognizer.read` does."""
-        pictures = ahead(self.prepare, images, batch_size)
-        return list(self.read_prepared(pictures, decode=decode, batch_size=batch_size))
+        return read_all(self, images, decode, batch_size)
 
     def prepare(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, ...]:
         """A picture as each network takes it.
@@ -64,39 +68,57 @@ class Ensemble:
         """Reads pictures that `prepare` gave, a batch at a time."""
         decoder = Decoder(self.alphabet, self.grammar, decode)
         for batch, room in batched(images, batch_size):
-            views = [member.see(images, room) for member, images in zip(self.members, zip(*batch, strict=True), strict=True)]
+            views = [member.see(own, room) for member, own in zip(self.members, zip(*batch, strict=True), strict=True)]
             for seen in zip(*views, strict=True):
                 yield self._read(seen, decoder)
 
     def warm_up(self, pictures: int) -> None:
-        """Compiles what reading that many pictures of any width needs."""
+        """See `Recognizer.warm_up`."""
         for member in self.members:
             member.warm_up(pictures)
 
     def _read(self, seen: Sequence[Seen], decoder: Decoder) -> Reading:
-        decoded: Sequence[Decoded] = [decoder.decode(view.columns, view.greedy) for view in seen]
+        decoded = [decoder.decode(view.columns, view.greedy) for view in seen]
         if len({read.text for read in decoded}) > 1:
             decoded = _agreed([view.columns for view in seen], decoded, decoder)
         best = max(range(len(seen)), key=lambda i: decoded[i].confidence)
-        confidence = float(np.prod([read.confidence for read in decoded]) ** (1 / len(decoded)))
-        return replace(self.members[best].reading(decoded[best], seen[best]), confidence=round(confidence, 6))
+        reading = self.members[best].reading(decoded[best], seen[best])
+        confidence = _mean([read.confidence for read in decoded])
+        valid, value = decoder.judge(reading.text, confidence, _mean([nothing(view.columns) for view in seen]))
+        return replace(reading, confidence=round(confidence, 6), valid=valid, value=value)
 
 
-def _agreed(columns: Sequence[np.ndarray], decoded: Sequence[Decoded], decoder: Decoder) -> Sequence[Decoded]:
-    """The text that all networks together find likeliest, as each of them reads it."""
+def _agreed(columns: Sequence[np.ndarray], decoded: Sequence[Decoded], decoder: Decoder) -> list[Decoded]:
+    """What all networks together find likeliest, as each of them reads it.
+
+    One that has too few columns for it, or none, reads what it read before, with confidence 0.
+    """
     proposed = {tuple(decoder.alphabet.encode(read.text).tolist()) for read in decoded}
     if decoder.mode != "greedy":
-        proposed.update(ids for each in columns for ids in decoder.search(each)[:_PROPOSALS])
-    judged = []
-    for ids in sorted(proposed):
-        with suppress(ValueError):  # one network has too few columns for what another one read
-            judged.append([decoder.aligned(each, ids) for each in columns])
-    valid = [reads for reads in judged if any(read.valid for read in reads)]
-    return max(valid or judged, key=_log_probability, default=decoded)
+        proposed.update(ids for each in columns if len(each) for ids in decoder.search(each)[:_PROPOSALS])
+    if decoder.grammar is not None:
+        proposed = {ids for ids in proposed if decoder.grammar.contains(decoder.alphabet.decode(ids))} or proposed
+    ids = max(sorted(proposed), key=lambda ids: sum(_log_probability(each, ids) for each in columns if len(each)))
+    return [
+        decoder.aligned(each, ids) if _log_probability(each, ids) > -math.inf else read._replace(confidence=0.0)
+        for each, read in zip(columns, decoded, strict=True)
+    ]
 
 
-def _log_probability(reads: Sequence[Decoded]) -> float:
-    return float(sum(np.log(max(read.confidence, _LEAST)) for read in reads))
+def _log_probability(columns: np.ndarray, ids: Sequence[int]) -> float:
+    try:
+        return ctc.align(columns, ids).log_probability
+    except ValueError:  # it takes more columns
+        return -math.inf
+
+
+def _mean(probabilities: Sequence[float]) -> float:
+    """Geometric."""
+    return math.prod(probability ** (1 / len(probabilities)) for probability in probabilities)
+
+
+def _name(grammar: Grammar | None) -> str | None:
+    return None if grammar is None else grammar.name
 
 
 def load_together(names: Sequence[str | Path]) -> Reader[Any]:
@@ -107,8 +129,3 @@ def load_together(names: Sequence[str | Path]) -> Reader[Any]:
     """
     networks = [load(name) for name in names]
     return networks[0] if len(networks) == 1 else Ensemble(networks)
-
-
-def first_network(reader: Reader[Any]) -> Recognizer:
-    """Of several that read together, for what only one can show."""
-    return reader.members[0] if isinstance(reader, Ensemble) else cast(Recognizer, reader)

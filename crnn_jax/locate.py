@@ -13,6 +13,7 @@ import numpy as np
 
 from crnn_jax.box import Box
 from crnn_jax.data.images import UnreadableImage
+from crnn_jax.drawing.level2 import LINE_HEIGHTS
 
 LINES = (2, 3)  # how many a picture may have
 GAP = 2  # pixels between joined lines
@@ -104,8 +105,9 @@ _REACH = 15, 5  # how far apart, in small pixels across and down, parts of a lin
 _LEAST_HEIGHT = 5  # small pixels of a line; pieces of an arc are lower
 _LEAST_WIDTH = 12
 _SEARCH, _MARGIN = 6, 6  # pixels around a line in which its edges are sought, and that stay around it
+_SEARCH_IN_A_COPY = 24  # to either side: thin strokes at a line's ends are not marked in text that is blurred
 _FAINT, _FAINT_SHARE = 10, 0.05  # levels that faint text differs by at most, and its least share of all marks
-_HIGHEST = 146  # pixels of a line as it was drawn, with its margins
+_HIGHEST = LINE_HEIGHTS[-1] + 2 * _MARGIN  # pixels of a line as it was drawn
 _EXACT = 0.8  # share of pixels of the very colour of the background, above which noise-free drawing is assumed
 _TOLERANCES = 16, 24, 10  # of a channel, where it isn't; another one is tried where lines aren't found
 
@@ -117,25 +119,40 @@ def locate(image: np.ndarray) -> Located:
         image: (H, W, 3) uint8 RGB.
     """
     background, share = _background(image)
-    drawn = _located(*_marked(image, background)) if share >= _EXACT else None
+    drawn = _located(_marked(image, background)) if share >= _EXACT else None
     # What a good JPEG adds to a flat background may look like faint text: then there seem to be more lines, or higher ones.
     if drawn and len(drawn.boxes) in LINES and all(box.y1 - box.y0 <= _HIGHEST for box in drawn.boxes):
         return drawn
-    copies = [_located(*_marked_in_a_copy(image, tolerance)) for tolerance in _TOLERANCES]
+    copies = [_located(_marked_in_a_copy(image, tolerance)) for tolerance in _TOLERANCES]
     return next((copy for copy in copies if len(copy.boxes) in LINES), drawn or copies[0])
 
 
-def _located(marked: np.ndarray, least: float) -> Located:
-    """Lines where at least a share of some pixels is marked, (H, W) uint8, 0 or 255."""
-    dense, joined = _lines(marked, least)
+class _Marks(NamedTuple):
+    """Where a picture differs from its background, (H, W) uint8, 0 or 255.
+
+    Attributes:
+        text: but for arcs.
+        edges: the same or more, to find the ends of a line by.
+        across: pixels beside a line in which these are sought.
+        least: share of marked pixels around a point of a text.
+    """
+
+    text: np.ndarray
+    edges: np.ndarray
+    across: int = _SEARCH
+    least: float = _DENSE
+
+
+def _located(marks: _Marks) -> Located:
+    dense, joined = _lines(marks.text, marks.least)
     count, _, statistics, _ = cv2.connectedComponentsWithStats(joined)
     boxes = []
     for x, y, w, h in statistics[1:count, :4].tolist():
         if h >= _LEAST_HEIGHT and w >= _LEAST_WIDTH:
             rough = Box(*(_SCALE * value for value in (x, y, x + w, y + h)))
-            boxes.append(_tight(marked, rough.grown(_SEARCH, *marked.shape)).grown(_MARGIN, *marked.shape))
+            boxes.append(_tight(marks, rough).grown(_MARGIN, *marks.text.shape))
     boxes.sort(key=lambda box: box.y0)
-    return Located(tuple(boxes), {"marked": marked, "dense": dense, "joined": joined})
+    return Located(tuple(boxes), {"marked": marks.text, "dense": dense, "joined": joined})
 
 
 def _lines(marked: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
@@ -156,21 +173,24 @@ def _background(image: np.ndarray) -> tuple[np.ndarray, float]:
     return np.array([best >> 16, best >> 8 & 255, best & 255], np.uint8), float(counts.max() / counts.sum())
 
 
-def _marked_in_a_copy(image: np.ndarray, tolerance: int) -> tuple[np.ndarray, float]:
+def _marked_in_a_copy(image: np.ndarray, tolerance: int) -> _Marks:
     """`_marked` in a photograph, or a picture that was compressed, whose background has many colours."""
     background = np.median(image[::4, ::4].reshape(-1, 3), axis=0).astype(np.uint8)
-    return cv2.morphologyEx(_apart(image, background, tolerance), cv2.MORPH_OPEN, _UPRIGHT_BLURRED), _DENSE
+    apart = _apart(image, background, tolerance)
+    text, edges = (cv2.morphologyEx(apart, cv2.MORPH_OPEN, upright) for upright in (_UPRIGHT_BLURRED, _UPRIGHT))
+    return _Marks(text, edges, _SEARCH_IN_A_COPY)
 
 
-def _marked(image: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, float]:
-    """Where a picture differs from its background, but for arcs, (H, W) uint8, 0 or 255; and how dense that is in text."""
+def _marked(image: np.ndarray, background: np.ndarray) -> _Marks:
     marked = _apart(image, background, 0)
     if _mostly_faint(image[::4], marked[::4], background):
         far = _apart(image, background, _FAINT)
         if not _lines(cv2.morphologyEx(far, cv2.MORPH_OPEN, _UPRIGHT), _DENSE)[0].any():
             # Arcs and dots are all that isn't near the background: so the text is what is.
-            return cv2.morphologyEx(cv2.subtract(marked, far), cv2.MORPH_OPEN, np.ones((2, 1), np.uint8)), _DENSE_FAINT
-    return cv2.morphologyEx(marked, cv2.MORPH_OPEN, _UPRIGHT), _DENSE
+            text = cv2.morphologyEx(cv2.subtract(marked, far), cv2.MORPH_OPEN, np.ones((2, 1), np.uint8))
+            return _Marks(text, text, least=_DENSE_FAINT)
+    text = cv2.morphologyEx(marked, cv2.MORPH_OPEN, _UPRIGHT)
+    return _Marks(text, text)
 
 
 def _mostly_faint(image: np.ndarray, marked: np.ndarray, background: np.ndarray) -> bool:
@@ -187,9 +207,12 @@ def _apart(image: np.ndarray, colour: np.ndarray, tolerance: int) -> np.ndarray:
     return cv2.bitwise_not(cv2.inRange(image, lowest, highest))
 
 
-def _tight(marked: np.ndarray, search: Box) -> Box:
-    """The smallest box around the marks in another one."""
-    x, y, w, h = cv2.boundingRect(search.cut(marked))
+def _tight(marks: _Marks, rough: Box) -> Box:
+    """The smallest box around the marks in and beside another one."""
+    height, width = marks.edges.shape
+    search = rough.grown(_SEARCH, height, width)
+    search = search._replace(x0=max(0, rough.x0 - marks.across), x1=min(width, rough.x1 + marks.across))
+    x, y, w, h = cv2.boundingRect(search.cut(marks.edges))
     return Box(search.x0 + x, search.y0 + y, search.x0 + x + w, search.y0 + y + h)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import islice, pairwise
 from pathlib import Path
@@ -21,7 +21,7 @@ from crnn_jax.data.images import check_array, read_image
 from crnn_jax.decoding import Decode, Decoded, Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
-from crnn_jax.locate import NoFormula
+from crnn_jax.locate import NoFormula, find_strip
 from crnn_jax.models.config import Architecture
 from crnn_jax.models.crnn import CRNN, geometry, output_columns, used_widths
 from crnn_jax.training.checkpoint import Checkpoints
@@ -71,6 +71,10 @@ class Reading:
 
 class Reader(Protocol[P]):
     """What reads pictures: a `Recognizer`, or a `crnn_jax.ensemble.Ensemble`; P is a prepared picture."""
+
+    @property
+    def members(self) -> tuple[Recognizer, ...]:
+        """The networks: itself, or several."""
 
     @property
     def alphabet(self) -> Alphabet:
@@ -143,6 +147,11 @@ class Recognizer:
         self.variables = jax.device_put(variables)
         self._model = CRNN.of(architecture, alphabet, preparation)
 
+    @property
+    def members(self) -> tuple[Recognizer, ...]:
+        """The network itself, where there may be several (`crnn_jax.Ensemble`)."""
+        return (self,)
+
     def read(
         self, images: Iterable[str | Path | np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> list[Reading]:
@@ -159,10 +168,7 @@ class Recognizer:
         Raises:
             UserError: a picture can't be read; nothing else was wrong with the others.
         """
-        if isinstance(images, (str, Path, np.ndarray)):
-            raise UserError("read takes a list of pictures: [picture] for one")
-        pictures = ahead(self.prepare, images, batch_size)
-        return list(self.read_prepared(pictures, decode=decode, batch_size=batch_size))
+        return read_all(self, images, decode, batch_size)
 
     def prepare(self, image: str | Path | np.ndarray) -> np.ndarray:
         """A picture as the network takes it, (height, W, 3) uint8.
@@ -186,18 +192,19 @@ class Recognizer:
 
         With the attention head, which may look back, a column begins where the one before it ends.
         """
-        prepared = self.prepare(image)
-        logits, lengths, seen = self._logits(self.preparation.stack([prepared]), np.array([prepared.shape[1]]))
+        picture = self.prepare(image)
+        logits, lengths, seen = self._logits(self.preparation.stack([picture]), np.array([picture.shape[1]]))
         probabilities = np.asarray(jax.nn.softmax(logits[0]))[: int(lengths[0])]
-        places = self._places(prepared, seen[0])[: len(probabilities)]
+        places = self._places(picture, seen[0])[: len(probabilities)]
         edges = np.maximum.accumulate([*(start for start, _ in places[:1]), *(end for _, end in places)])
         return probabilities, list(pairwise(edges.tolist()))
 
     def warm_up(self, pictures: int) -> None:
-        """Compiles what reading that many pictures of any width needs."""
+        """Compiles what reading that many pictures of any width needs, in batches of the usual size."""
         for width in self.preparation.widths or (self.preparation.width,):
             blank = np.zeros((self.preparation.height, width, 3), np.uint8)
-            list(self.read_prepared([blank] * min(pictures, BATCH_SIZE)))
+            for batch, room in batched([blank] * min(pictures, BATCH_SIZE), BATCH_SIZE):
+                list(self.see(batch, room))
 
     def see(self, images: Sequence[np.ndarray], room: int) -> Iterator[Seen]:
         """What the network makes of prepared pictures, computed for a batch of ``room`` pictures."""
@@ -284,6 +291,14 @@ def _attended(edges: Sequence[float], seen: np.ndarray) -> list[float]:
     return pixels
 
 
+def read_all(reader: Reader[P], images: Iterable[str | Path | np.ndarray], decode: Decode, batch_size: int) -> list[Reading]:
+    """See `Recognizer.read`."""
+    if isinstance(images, (str, Path, np.ndarray)):
+        raise UserError("read takes a list of pictures: [picture] for one")
+    pictures = ahead(reader.prepare, images, batch_size)
+    return list(reader.read_prepared(pictures, decode=decode, batch_size=batch_size))
+
+
 def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tuple[np.ndarray, ...]:
     """A picture, prepared in several ways.
 
@@ -292,7 +307,8 @@ def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tupl
     """
     array = check_array(image) if isinstance(image, np.ndarray) else read_image(image)
     try:
-        return tuple(preparation(array) for preparation in preparations)
+        strip = find_strip(array) if any(preparation.locate for preparation in preparations) else array  # once for all
+        return tuple(replace(way, locate=False)(strip if way.locate else array) for way in preparations)
     except NoFormula as error:
         raise error if isinstance(image, np.ndarray) else NoFormula(f"{image}: {error}") from None
 

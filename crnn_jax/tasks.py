@@ -185,7 +185,7 @@ def captcha(emphasis: float = 0.0, older: float = 0.0, *, equalize: Equalize = "
         older: share of the pictures in training that are drawn as version 0.6 of the package did, which warped characters
             further.
         equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`. A picture's text, dots and arc have
-            one colour: ``stretch_grey`` loses nothing by leaving it out.
+            one colour, so ``stretch_grey``, which drops it, loses nothing.
     """
     from importlib.metadata import version
 

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from crnn_jax.errors import UserError
 
@@ -70,12 +70,11 @@ def read_ballots(path: Path) -> list[Ballot]:
 
 
 def _parse(line: str, place: str) -> Ballot:
-    if line.startswith(('{"', "{}")):  # a text may begin with a brace
+    if (row := _object(line)) is not None:
         try:
-            row = json.loads(line)
             return _checked(Ballot(row["text"], row["value"], float(row["confidence"]), row["path"]))
         except (ValueError, KeyError, TypeError):
-            raise UserError(f"{place}: is not a reading in JSON") from None
+            raise UserError(f"{place}: is JSON, but no reading") from None
     if "\t" in line:
         fields = line.split("\t")
         try:
@@ -85,6 +84,15 @@ def _parse(line: str, place: str) -> Ballot:
             raise UserError(f"{place}: must have path, text, value and confidence, separated by tabs") from None
     text, _, value = line.rpartition(" ")
     return Ballot(text, value) if text and _VALUE.fullmatch(value) else Ballot(line)
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    """A line's JSON object; None: it's none, such as a text that begins with a brace."""
+    try:
+        row = json.loads(line) if line.startswith("{") else None
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
 
 
 def _checked(ballot: Ballot) -> Ballot:

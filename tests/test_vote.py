@@ -51,8 +51,9 @@ def test_texts_with_spaces_are_whole(tmp_path):
         ("1+2 3\n", "has 1 lines"),
         ("x.png\t1\t1\t0.5\n1.png\t1\t1\t0.5\n", "is about"),
         ("0.png\t1\t1\n1.png\t1\t1\t0.5\n", "line 1: must have path"),
-        ("{}\n{}\n", "line 1: is not a reading in JSON"),
-        ('{"text": ["1"], "value": null, "confidence": 1, "path": "a"}\n1\n', "line 1: is not a reading in JSON"),
+        ("{}\n{}\n", "line 1: is JSON, but no reading"),
+        ('{"text": ["1"], "value": null, "confidence": 1, "path": "a"}\n1\n', "line 1: is JSON, but no reading"),
+        ('{ "text": "1"}\n1\n', "line 1: is JSON, but no reading"),
         ("0.png\t1\t1\tnan\n1.png\t1\t1\t0.5\n", "line 1: must have path"),
     ],
 )

@@ -143,6 +143,27 @@ def test_evaluating_pictures_of_several_kinds_needs_a_model(tmp_path, capsys):
     Image.new("RGB", (170, 80)).save(tmp_path / "b.png")
     assert main(["evaluate", str(tmp_path), "--names"]) == 1
     assert "for several models (level1, captcha): --model names one" in capsys.readouterr().err
+    Image.new("RGB", (640, 480)).save(tmp_path / "b.png")
+    assert main(["evaluate", str(tmp_path), "--names"]) == 1
+    assert "b.png is 640x480" in capsys.readouterr().err
+
+
+def test_several_networks_read_together(tmp_path, capsys):
+    assert main(["generate", "level2", "--count", "3", "--out", str(tmp_path / "a")]) == 0
+    (tmp_path / "a" / "broken.png").write_bytes(b"no picture")
+    assert main(["read", str(tmp_path / "a"), "--model", "level2, level2-row", "--timing"]) == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 3
+    assert "broken.png" in err
+    (tmp_path / "a" / "broken.png").unlink()
+    evaluate = ["evaluate", str(tmp_path / "a"), "--model", "level2,level2-row", "--plots", str(tmp_path / "plots")]
+    assert main(evaluate) == 0
+    assert (tmp_path / "plots" / "columns.png").is_file()
+    for name, message in (("level2,", "a name is missing"), ("level1,captcha", "same alphabet")):
+        assert main(["read", str(tmp_path / "a"), "--model", name]) == 1
+        assert message in capsys.readouterr().err
+    assert main(["export", "level2,level2-row", "--to", "weights", "--out", str(tmp_path / "a.safetensors")]) == 1
+    assert "takes one network" in capsys.readouterr().err
 
 
 def test_exported_networks_do_what_the_model_does(tmp_path, trained, capsys):

@@ -49,7 +49,7 @@ def add_decode(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(name: str | None, paths: Sequence[Path] = ()) -> Reader[Any]:
+def load(name: str | None, paths: Sequence[Path]) -> Reader[Any]:
     """The model that ``--model`` names, or that suits the size of some pictures.
 
     Raises:
@@ -67,11 +67,10 @@ def load_one(name: str) -> Recognizer:
     Raises:
         UserError: it can't be read.
     """
-    from crnn_jax.recognizer import load
-
-    keep_freed_memory()
-    keep_compilations()
-    return load(name)
+    (reader,) = _load([name]).values()
+    if len(reader.members) > 1:
+        raise UserError(f"{name}: takes one network, not several")
+    return reader.members[0]
 
 
 def load_each(name: str | None, paths: Sequence[Path]) -> dict[str, Reader[Any]]:
@@ -88,7 +87,15 @@ def _load(names: Sequence[str]) -> dict[str, Reader[Any]]:
 
     keep_freed_memory()
     keep_compilations()
-    return {name: load_together([name] if Path(name).exists() else name.split(",")) for name in names}
+    return {name: load_together([name] if Path(name).exists() else _split(name)) for name in names}
+
+
+def _split(names: str) -> list[str]:
+    """Names with commas between them."""
+    parts = [part.strip() for part in names.split(",")]
+    if not all(parts):
+        raise UserError(f"--model={names}: a name is missing beside a comma")
+    return parts
 
 
 def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:

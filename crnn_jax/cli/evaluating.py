@@ -48,7 +48,6 @@ class _Judged(NamedTuple):
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from crnn_jax.ensemble import first_network
     from crnn_jax.metrics import Score, wilson_interval
     from crnn_jax.recognizer import Reading
 
@@ -85,7 +84,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     else:
         _print_report(report)
     if arguments.plots:
-        _plot(arguments.plots, judged, failed, score.confusions, first_network(model))
+        _plot(arguments.plots, judged, failed, score.confusions, model.members[0])
     return 1 if failed else 0
 
 

@@ -20,6 +20,7 @@ from crnn_jax.data import survey
 from crnn_jax.data.folder import (
     LABEL_FILES,
     Labels,
+    Problem,
     Requirements,
     find_images,
     label_problems,
@@ -200,20 +201,19 @@ def _locate(arguments: argparse.Namespace) -> int:
     names = Counter(path.stem for path in paths)
     if twice := [path for path in paths if names[path.stem] > 1]:
         raise UserError(f"{twice[0]}: another picture has the same name, {twice[0].stem}")
-    with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
-        problems = crops.save_all_crops(paths, out, arguments.workers, bar.update)
     folders = [Path(path) for path in arguments.paths if any((Path(path) / name).is_file() for name in LABEL_FILES)]
     labels = [parse_labels(folder) for folder in folders]
-    of_labels = [problem for each in labels for problem in each.problems if not problem.harmless]
-    located = set(paths) - set(problems)
-    good = [label for each in labels for label in each.rows if label.path in located]
-    for label in good:
+    with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
+        problems = crops.save_all_crops(paths, out, arguments.workers, bar.update)
+    good, wrong = [], [problem for each in labels for problem in each.problems if not problem.harmless]
+    for label in (label for each in labels for label in each.rows if label.path in set(paths) - set(problems)):
         found, expected = crops.lines_of(label.path, out), label.text.count(SEPARATOR) + 1
-        if found != expected:
-            problems[label.path] = f"{label.place}: {found} lines were found where the text has {expected}"
-    for problem in [*of_labels, *problems.values()]:
+        if found == expected:
+            good.append(label)
+        else:
+            wrong.append(Problem(label.place, f"{found} lines were found where the text has {expected}", label))
+    for problem in [*problems.values(), *wrong]:
         print(f"error: {problem}", file=sys.stderr)
-    if good:
-        crops.save_labels([label for label in good if label.path not in problems], out)
-    print(f"{len(paths) - len(problems)} of {len(paths)} pictures located, see {out}")
-    return 1 if problems or of_labels else 0
+    crops.save_labels(good, out)
+    print(f"{len(paths) - len(problems)} of {len(paths)} pictures located, {len(good)} with a label, see {out}")
+    return 1 if problems or wrong else 0

@@ -81,8 +81,8 @@ def _read_each(
     }
     for path, size, name in zip(paths, sizes, suiting, strict=True):
         if name is None:
-            width, height = size or (0, 0)
-            yield path, UnreadableImage(f"{path}: is {width}x{height}, which suits none of our models: --model names one")
+            assert size is not None  # or any model would have been chosen
+            yield path, UnreadableImage(f"{path}: is {size[0]}x{size[1]}, which suits none of our models: --model names one")
         else:
             yield next(readings[name])
 

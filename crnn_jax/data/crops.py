@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import multiprocessing
 import signal
 from collections.abc import Callable, Sequence
@@ -101,19 +100,21 @@ def save_all_crops(
 
 
 def save_labels(labels: Sequence[Labelled], out: Path) -> None:
-    """Writes ``labels.tsv`` for the strips of labelled pictures.
+    """Writes ``labels.tsv`` for the strips of labelled pictures; where there are none, takes an older one away.
 
     Raises:
-        UserError: a name or a text holds a tab.
+        UserError: a name or a text holds a tab or a line end.
     """
-    with (out / "labels.tsv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, lineterminator="\n")
-        table.writerow(("file", "text", "value"))
-        for label in labels:
-            try:
-                table.writerow((f"{label.path.stem}.png", label.text, label.value or ""))
-            except csv.Error:
-                raise UserError(f"{label.place}: a name or a text with a tab or a line end can't be written") from None
+    table = out / "labels.tsv"
+    if not labels:
+        table.unlink(missing_ok=True)
+        return
+    rows = [("file", "text", "value")]
+    for label in labels:
+        rows.append((f"{label.path.stem}.png", label.text, label.value or ""))
+        if any(character in field for field in rows[-1] for character in "\t\r\n"):
+            raise UserError(f"{label.place}: a name or a text with a tab or a line end can't be written")
+    table.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
 
 
 def lines_of(path: Path, out: Path) -> int:

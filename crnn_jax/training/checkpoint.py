@@ -39,6 +39,7 @@ class Progress:
         seconds: of training so far, without compilation, validation and saving.
         images: trained on in these seconds.
         unreadable: what is wrong with pictures that could not be read so far.
+        waited: seconds in which it waited for batches.
     """
 
     data: dict[str, Any]
@@ -46,6 +47,7 @@ class Progress:
     seconds: float
     images: int
     unreadable: list[str] = field(default_factory=list)
+    waited: float = 0.0
 
 
 class DamagedCheckpoint(UserError):

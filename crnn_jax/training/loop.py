@@ -201,7 +201,7 @@ class _Run:
         if restored is not None:
             number, state, progress = restored
             self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
-            self._clock = Clock(progress.seconds, progress.images)
+            self._clock = Clock(progress.seconds, progress.images, progress.waited)
             self._unreadable = set(progress.unreadable)
             self._batches.set_state(progress.data)
             logger.info("going on from step %d of %d in %s", self._step, config.total_steps, directory.path)
@@ -390,7 +390,9 @@ class _Run:
         self._collect()
         self._requests.discard("save")  # the step after the one that asked for it asked too
         sums, clock = asdict(self._epoch), self._clock
-        progress = Progress(self._batches.get_state(), sums, clock.seconds, clock.images, sorted(self._unreadable))
+        progress = Progress(
+            self._batches.get_state(), sums, clock.seconds, clock.images, sorted(self._unreadable), clock.waited
+        )
         description = {**describe(self._task), "config": asdict(self._config)}
         self._checkpoints.save(self._step, steps.unreplicate(self._state), progress, description, metrics)
         self._saved = time.monotonic()

@@ -43,13 +43,13 @@ class Clock:
     Attributes:
         seconds: spent, those of an earlier part of the run too.
         images: trained on meanwhile.
+        waited: seconds of these in which it waited for batches; devices may have worked meanwhile.
     """
 
     seconds: float = 0.0
     images: int = 0
+    waited: float = 0.0
     _mark: float | None = None
-    _here: float = 0.0
-    _waited: float = 0.0
     _waiting: float = 0.0
 
     def pause(self) -> None:
@@ -62,8 +62,7 @@ class Clock:
         if self._mark is not None:
             self.seconds += now - self._mark
             self.images += images
-            self._here += now - self._mark
-            self._waited += self._waiting
+            self.waited += self._waiting
         self._mark, self._waiting = now, 0.0
 
     @contextmanager
@@ -75,8 +74,8 @@ class Clock:
 
     @property
     def share_waited(self) -> float:
-        """Of the time in which this process took steps, how much it waited for batches; devices may have worked meanwhile."""
-        return self._waited / self._here if self._here else 0.0
+        """Of the time spent."""
+        return self.waited / self.seconds if self.seconds else 0.0
 
     @property
     def rate(self) -> float:

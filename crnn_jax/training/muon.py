@@ -43,9 +43,14 @@ def muon(
     return optax.partition({"matrix": matrices, "other": adam}, _kinds)
 
 
+def is_kernel(path: tuple[Any, ...]) -> bool:
+    """Whether a parameter is multiplied with what passes through: no bias, and no scale of BatchNorm."""
+    return path[-1].key.endswith("kernel")
+
+
 def _kinds(params: Any) -> Any:
     def kind(path: tuple[Any, ...], leaf: jax.Array) -> str:
-        return "matrix" if path[-1].key.endswith("kernel") and path[0].key != "classifier" else "other"
+        return "matrix" if is_kernel(path) and path[0].key != "classifier" else "other"
 
     return jax.tree_util.tree_map_with_path(kind, params)
 

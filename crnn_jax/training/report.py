@@ -36,7 +36,7 @@ class Report:
         train_seconds: that this took, drawing included; compilation, validation and saving left out.
         train_images_per_second: one over the other.
         devices: trained on.
-        waited_for_batches: share of the training since it last started in which it waited for the next batch.
+        waited_for_batches: share of these seconds in which it waited for the next batch.
         exact_value: share of readings that come to the same as their text; None for a task without a grammar.
         computable: share of readings that are texts of the grammar; likewise.
     """

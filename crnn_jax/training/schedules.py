@@ -8,7 +8,7 @@ import jax
 import optax
 
 from crnn_jax.training.config import Config
-from crnn_jax.training.muon import muon
+from crnn_jax.training.muon import is_kernel, muon
 
 _WARM_UP = 0.2  # share of ``onecycle`` in which the rate rises
 _START, _END = 25.0, 1e4  # ``onecycle`` starts at the top divided by the first and ends at that divided by the second
@@ -41,7 +41,7 @@ def make_optimizer(config: Config, axis_name: str | None = None, devices: int = 
     if config.optimizer == "muon":
         optimizer = muon(schedule, config.weight_decay, axis_name, devices)
     elif config.weight_decay:
-        optimizer = optax.adamw(schedule, eps=_EPSILON, weight_decay=config.weight_decay, mask=_matrices)
+        optimizer = optax.adamw(schedule, eps=_EPSILON, weight_decay=config.weight_decay, mask=_kernels)
     else:
         optimizer = optax.adam(schedule, eps=_EPSILON)
     clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
@@ -50,9 +50,8 @@ def make_optimizer(config: Config, axis_name: str | None = None, devices: int = 
     return optax.chain(clip, penalty, optimizer)
 
 
-def _matrices(params: Any) -> Any:
-    """What weight decay takes from: not biases, nor BatchNorm's scales."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key.endswith("kernel"), params)
+def _kernels(params: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(lambda path, _: is_kernel(path), params)
 
 
 def _penalised(params: Any) -> Any:

@@ -70,8 +70,11 @@ def test_lines_that_do_not_suit_the_text_are_named(located, tmp_path, capsys):
     assert main(["locate", str(tmp_path / "pictures"), "--out", str(strips), "--workers", "1"]) == 1
     assert "line 3: 3 lines were found where the text has 2" in capsys.readouterr().err
     assert [label.path.name for label in read_labels(strips)] == ["a'\"b.png"]
+    (tmp_path / "pictures" / "labels.tsv").unlink()
     with pytest.raises(UserError, match="is a line more than the text has"):
         RecombinedSource.of([read_labels(strips)[0]._replace(text=two)], seed=0)
+    assert main(["locate", str(tmp_path / "pictures"), "--out", str(strips), "--workers", "1"]) == 0
+    assert not (strips / "labels.tsv").exists()  # it was of other pictures
 
 
 def test_too_few_pictures_and_missing_lines_are_named(located, tmp_path):
