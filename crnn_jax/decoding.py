@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -118,24 +120,30 @@ class Decoder:
         return self._decoded(columns, self.alphabet.decode(ids), confidence, [Span(*span) for span in spans])
 
     def _decoded(self, columns: np.ndarray, text: str, confidence: float, spans: list[Span]) -> Decoded:
-        return Decoded(text, confidence, *self.judge(text, confidence, nothing(columns)), tuple(spans))
+        return Decoded(text, confidence, *self.judge(text, confidence, [columns]), tuple(spans))
 
-    def judge(self, text: str, confidence: float, nothing: float) -> tuple[bool, str | None]:
+    def judge(self, text: str, confidence: float, views: Sequence[np.ndarray]) -> tuple[bool, str | None]:
         """Whether a text is valid, and its value.
 
         Args:
             text: that was read.
-            confidence: its probability.
-            nothing: that of no text at all.
+            confidence: its probability; of several networks, the geometric mean of theirs.
+            views: logits (T, K + 1) of each network.
         """
         if self.grammar is None:
             return bool(text), None
-        valid = self.grammar.contains(text) and (not text or confidence > nothing)
+        valid = self.grammar.contains(text) and (not text or confidence > geometric_mean(map(_nothing, views)))
         return valid, _value(self.grammar, text) if valid else None
 
 
-def nothing(columns: np.ndarray) -> float:
-    """Probability that there is no text at all, from logits (T, K + 1)."""
+def geometric_mean(probabilities: Iterable[float]) -> float:
+    """0 where one is 0."""
+    values = list(probabilities)
+    return math.prod(value ** (1 / len(values)) for value in values)
+
+
+def _nothing(columns: np.ndarray) -> float:
+    """Probability that there is no text at all."""
     return float(np.exp(ctc.log_probabilities(columns)[:, -1].sum()))
 
 

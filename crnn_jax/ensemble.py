@@ -12,7 +12,7 @@ import numpy as np
 
 from crnn_jax import ctc
 from crnn_jax.data.examples import BATCH_SIZE
-from crnn_jax.decoding import Decode, Decoded, Decoder, nothing
+from crnn_jax.decoding import Decode, Decoded, Decoder, geometric_mean
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
 from crnn_jax.recognizer import Reader, Reading, Recognizer, Seen, batched, load, prepared, read_all
@@ -83,8 +83,8 @@ class Ensemble:
             decoded = _agreed([view.columns for view in seen], decoded, decoder)
         best = max(range(len(seen)), key=lambda i: decoded[i].confidence)
         reading = self.members[best].reading(decoded[best], seen[best])
-        confidence = _mean([read.confidence for read in decoded])
-        valid, value = decoder.judge(reading.text, confidence, _mean([nothing(view.columns) for view in seen]))
+        confidence = geometric_mean(read.confidence for read in decoded)
+        valid, value = decoder.judge(reading.text, confidence, [view.columns for view in seen])
         return replace(reading, confidence=round(confidence, 6), valid=valid, value=value)
 
 
@@ -110,11 +110,6 @@ def _log_probability(columns: np.ndarray, ids: Sequence[int]) -> float:
         return ctc.align(columns, ids).log_probability
     except ValueError:  # it takes more columns
         return -math.inf
-
-
-def _mean(probabilities: Sequence[float]) -> float:
-    """Geometric."""
-    return math.prod(probability ** (1 / len(probabilities)) for probability in probabilities)
 
 
 def _name(grammar: Grammar | None) -> str | None:
