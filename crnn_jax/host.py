@@ -14,6 +14,8 @@ from pathlib import Path
 # on one core a device. More than two devices were not measured.
 _CPU_DEVICES = 2
 
+_LEAST_PART = 16  # pictures
+
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
@@ -49,6 +51,20 @@ def keep_freed_memory() -> None:
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, -1)
     mallopt(_M_ARENA_MAX, 1)
+
+
+def parts_at_once(pictures: int) -> int:
+    """In how many equal parts to read a batch at the same time.
+
+    On a CPU between matrix products much of XLA's code runs on one core: a part for each, if it has enough to do. On two cores
+    that reads captchas 1.5 times as fast.
+    """
+    import jax
+
+    if jax.default_backend() != "cpu":
+        return 1
+    most = min(os.cpu_count() or 1, max(1, pictures // _LEAST_PART))
+    return max(parts for parts in range(1, most + 1) if pictures % parts == 0)
 
 
 def keep_compilations() -> None:

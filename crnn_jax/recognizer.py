@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import islice, pairwise
@@ -21,6 +22,7 @@ from crnn_jax.data.images import check_array, read_image
 from crnn_jax.decoding import Decode, Decoded, Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
+from crnn_jax.host import parts_at_once
 from crnn_jax.locate import NoFormula, find_strip
 from crnn_jax.models.config import Architecture
 from crnn_jax.models.crnn import CRNN, geometry, output_columns, used_widths
@@ -110,6 +112,22 @@ class Seen(NamedTuple):
     attended: np.ndarray | None
 
 
+class _Output(NamedTuple):
+    """What a network makes of a batch; `Seen` for each picture.
+
+    Attributes:
+        logits: (B, T, K + 1).
+        lengths: (B,) int, columns that count.
+        greedy: the best paths.
+        attended: (B, lines, L, T), or None.
+    """
+
+    logits: Any
+    lengths: Any
+    greedy: ctc.Greedy
+    attended: Any
+
+
 class Recognizer:
     """A trained network with all that reading needs.
 
@@ -193,9 +211,9 @@ class Recognizer:
         With the attention head, which may look back, a column begins where the one before it ends.
         """
         picture = self.prepare(image)
-        logits, lengths, seen = self._logits(self.preparation.stack([picture]), np.array([picture.shape[1]]))
-        probabilities = np.asarray(jax.nn.softmax(logits[0]))[: int(lengths[0])]
-        places = self._places(picture, seen[0])[: len(probabilities)]
+        (seen,) = self.see([picture], 1)
+        probabilities = np.exp(ctc.log_probabilities(seen.columns))
+        places = self._places(picture, seen.attended)[: len(probabilities)]
         edges = np.maximum.accumulate([*(start for start, _ in places[:1]), *(end for _, end in places)])
         return probabilities, list(pairwise(edges.tolist()))
 
@@ -209,11 +227,10 @@ class Recognizer:
     def see(self, images: Sequence[np.ndarray], room: int) -> Iterator[Seen]:
         """What the network makes of prepared pictures, computed for a batch of ``room`` pictures."""
         widths = np.array([image.shape[1] for image in images] + [self.preparation.width] * (room - len(images)))
-        logits, lengths, attended = self._logits(self.preparation.stack(images, room), widths)
-        read = jax.tree.map(np.asarray, (logits, lengths, ctc.greedy(logits, lengths)))
+        outputs = self._run(self.preparation.stack(images, room), widths)
         for i, image in enumerate(images):
-            columns, length, greedy = jax.tree.map(lambda x, i=i: x[i], read)
-            yield Seen(image, columns[:length], greedy, attended[i])
+            one: _Output = jax.tree.map(lambda x, i=i: x[i], outputs)
+            yield Seen(image, one.logits[: one.lengths], one.greedy, one.attended)
 
     def reading(self, read: Decoded, seen: Seen) -> Reading:
         """A decoded text, with the places of its characters."""
@@ -257,23 +274,30 @@ class Recognizer:
         return self._model.apply(self.variables, images, widths)  # type: ignore[return-value]
 
     @cached_property
-    def _logits(self) -> Any:
-        """Like `logits`, and what the attention head attended to, (lines, L, T) of each picture; None without one."""
+    def _run(self) -> Callable[[np.ndarray, np.ndarray], _Output]:
+        """What the network makes of prepared pictures, (B, H, W, 3) uint8, of which widths, (B,) int, count; on the host."""
 
-        def run(
-            variables: dict[str, Any], images: jax.Array, widths: jax.Array
-        ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+        @jax.jit
+        def run(variables: dict[str, Any], images: jax.Array, widths: jax.Array) -> _Output:
             (logits, lengths), kept = self._model.apply(variables, images, widths, mutable=["intermediates"])
-            seen = [x.reshape(len(images), self.preparation.lines, *x.shape[1:]) for x in jax.tree.leaves(kept)]
-            return logits, lengths, seen[0] if seen else None
+            attended = [x.reshape(len(images), self.preparation.lines, *x.shape[1:]) for x in jax.tree.leaves(kept)]
+            return _Output(logits, lengths, ctc.greedy(logits, lengths), attended[0] if attended else None)
 
-        compiled = jax.jit(run)
+        def run_part(images: np.ndarray, widths: np.ndarray) -> _Output:
+            return jax.tree.map(np.asarray, run(self.variables, images, widths))
 
-        def run_here(images: np.ndarray, widths: np.ndarray) -> tuple[jax.Array, jax.Array, Sequence[np.ndarray | None]]:
-            logits, lengths, seen = compiled(self.variables, images, widths)
-            return logits, lengths, [None] * len(images) if seen is None else list(np.asarray(seen))
+        known: set[tuple[int, ...]] = set()
 
-        return run_here
+        def run_all(images: np.ndarray, widths: np.ndarray) -> _Output:
+            count = parts_at_once(len(images))
+            parts = np.split(images, count), np.split(widths, count)
+            shape = parts[0][0].shape
+            with ThreadPoolExecutor(count if shape in known else 1) as pool:  # one after another first: each would compile
+                outputs = list(pool.map(run_part, *parts))
+            known.add(shape)
+            return jax.tree.map(lambda *arrays: np.concatenate(arrays), *outputs)
+
+        return run_all
 
 
 def _attended(edges: Sequence[float], seen: np.ndarray) -> list[float]:
@@ -328,8 +352,8 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     """A trained network.
 
     Args:
-        name: of one that comes with the package (``captcha``, ``level1``, ``level2``, ``level2-row``), a run's directory, or a
-            file that ``crnn-jax export --to weights`` wrote.
+        name: of one that comes with the package (``captcha``, ``level1``, ``level2``, ``level2-drawn``, ``level2-row``), a
+            run's directory, or a file that ``crnn-jax export --to weights`` wrote.
         grammar: of its texts, if it was trained with one of your own; those of this library are in the checkpoint.
         step: whose weights to take, of a run that keeps those of every epoch; None: those with the least validation loss.
 

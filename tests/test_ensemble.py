@@ -85,7 +85,7 @@ def test_what_cannot_read_together_is_refused(model):
 def test_formulas_read_together_are_texts_of_the_grammar():
     from crnn_jax import tasks
 
-    pair = load_together(["level2", "level2-row"])
+    pair = load_together(["level2", "level2-drawn"])
     source = tasks.level2().source("generate", 7)
     examples = [source[i] for i in range(6)]
     readings = pair.read([example.image for example in examples])

@@ -27,9 +27,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="a run's directory, a file that export wrote, or captcha, level1, level2 or level2-row, which come with the"
-        " package; without it, that one of these which suits the size of the pictures; several with commas between"
-        " them read together",
+        help="a run's directory, a file that export wrote, or the name of one that comes with the package (captcha,"
+        " level1, level2, level2-drawn, level2-row); without it, that one of these which suits the size of the pictures;"
+        " several with commas between them read together",
     )
 
 
