@@ -206,7 +206,8 @@ def _locate(arguments: argparse.Namespace) -> int:
     with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
         problems = crops.save_all_crops(paths, out, arguments.workers, bar.update)
     good, wrong = [], [problem for each in labels for problem in each.problems if not problem.harmless]
-    for label in (label for each in labels for label in each.rows if label.path in set(paths) - set(problems)):
+    located = set(paths) - set(problems)
+    for label in (label for each in labels for label in each.rows if label.path in located):
         found, expected = crops.lines_of(label.path, out), label.text.count(SEPARATOR) + 1
         if found == expected:
             good.append(label)
