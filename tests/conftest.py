@@ -37,6 +37,15 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _room_for_programs():
+    """Each compiled program takes some memory mappings, of which Linux gives a process 65,530: past that XLA crashes."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if mappings.exists() and len(mappings.read_bytes().splitlines()) > 25_000:
+        jax.clear_caches()
+
+
 @pytest.fixture(autouse=True)
 def _log(caplog):
     logger = logging.getLogger("crnn_jax")
