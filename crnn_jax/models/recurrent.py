@@ -189,7 +189,10 @@ def gru_gates(x: jax.Array, from_state: jax.Array, bias: jax.Array) -> Gates:
 
 def gru_step(state: jax.Array, x: jax.Array, from_state: jax.Array, bias: jax.Array) -> jax.Array:
     """One step of a gated recurrent unit: h', (..., H), from h and what `gru_gates` takes."""
-    gates = gru_gates(x, from_state, bias)
+    return _next_state(state, gru_gates(x, from_state, bias))
+
+
+def _next_state(state: jax.Array, gates: Gates) -> jax.Array:
     return (1 - gates.update) * gates.new + gates.update * state
 
 
@@ -217,7 +220,7 @@ def _gru_scan_forward(projected: jax.Array, inside: jax.Array, kernel: jax.Array
     def step(state: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, tuple[jax.Array, Gates]]:
         x, valid = inputs
         gates = gru_gates(x, state @ kernel, bias)
-        after = jnp.where(valid, (1 - gates.update) * gates.new + gates.update * state, state)
+        after = jnp.where(valid, _next_state(state, gates), state)
         return after, (after, gates)
 
     states, gates = jax.lax.scan(step, _zero_state(projected), (projected, inside))[1]
