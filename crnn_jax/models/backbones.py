@@ -101,6 +101,7 @@ class VGG(nn.Module):
         return Geometry(stride=2 ** len(depths), offset=sum(lost), margin=2 * sum(lost))
 
 
+Masked = tuple[jax.Array, jax.Array | None]  # (B, H, W, C), and the widths that count, (B,); None: all of it
 # Channels of each layer, and the pooling after it.
 Layers = tuple[tuple[int, tuple[int, int]], ...]
 
@@ -147,8 +148,19 @@ class Fine(Light):
     LAYERS = ((32, (2, 1)), (64, (2, 2)), (96, (1, 1)), (128, (2, 1)))
 
 
+# After each stage of a residual or dense network, whose first convolution has halved the picture before.
+_STAGES = ((2, 2), (2, 2), (2, 1))
+
+
+def _stem(x: jax.Array, widths: jax.Array | None, features: int, initialization: Initialization) -> Masked:
+    """A convolution that halves the picture, as residual and dense networks begin: all that follows costs a quarter."""
+    x = space_to_depth(blank_out(x, widths), 2, 2)
+    x = convolution(features, "SAME", initialization, x.dtype)(x)
+    return x, None if widths is None else divided(widths + 1, 2)
+
+
 class ResNet(nn.Module):
-    """Residual blocks in three stages, each closed by a 2x2 pooling and twice as wide as the last.
+    """Residual blocks in three stages, each closed by a pooling and twice as wide as the last.
 
     Normalisation comes before each convolution (He et al., "Identity mappings in deep residual networks", 2016, figure 4e).
 
@@ -169,8 +181,8 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, widths: jax.Array | None = None) -> jax.Array:
         """(B, H, W, 3) to (B, H', T, C); past the widths, (B,) int, nothing is seen."""
-        x = convolution(self.features, "SAME", self.initialization, x.dtype)(blank_out(x, widths))
-        for stage in range(3):
+        x, widths = _stem(x, widths, self.features, self.initialization)
+        for stage, (height, width) in enumerate(_STAGES):
             features = self.features * 2**stage
             for _ in range(self.blocks):
                 y = blank_out(Normalization(**self.normalization)(x), widths)
@@ -179,13 +191,13 @@ class ResNet(nn.Module):
                 y = convolution(features, "SAME", self.initialization, x.dtype)(y)
                 y = blank_out(Normalization(**self.normalization)(y), widths)
                 x = x + convolution(features, "SAME", self.initialization, x.dtype)(y)
-            x = max_pool(x, 2, 2)
-            widths = None if widths is None else divided(widths, 2)
+            x = max_pool(x, height, width)
+            widths = None if widths is None else divided(widths, width)
         return blank_out(Normalization(**self.normalization)(x), widths)
 
 
 class DenseNet(nn.Module):
-    """Three dense blocks, whose layers see all that came before; after each, half the channels and a 2x2 pooling (Huang et al.,
+    """Three dense blocks, whose layers see all that came before; after each, half the channels and a pooling (Huang et al.,
     "Densely connected convolutional networks", 2017, section 3: DenseNet-BC).
 
     Attributes:
@@ -205,8 +217,8 @@ class DenseNet(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, widths: jax.Array | None = None) -> jax.Array:
         """(B, H, W, 3) to (B, H', T, C); past the widths, (B,) int, nothing is seen."""
-        x = convolution(2 * self.growth, "SAME", self.initialization, x.dtype)(blank_out(x, widths))
-        for _ in range(3):
+        x, widths = _stem(x, widths, 2 * self.growth, self.initialization)
+        for height, width in _STAGES:
             for _ in range(self.layers):
                 y = blank_out(Normalization(**self.normalization)(x), widths)
                 y = convolution(4 * self.growth, "SAME", self.initialization, x.dtype, size=1)(y)
@@ -214,8 +226,9 @@ class DenseNet(nn.Module):
                 y = convolution(self.growth, "SAME", self.initialization, x.dtype)(y)
                 x = jnp.concatenate([x, y], axis=-1)
             y = blank_out(Normalization(**self.normalization)(x), widths)
-            x = max_pool(convolution(x.shape[-1] // 2, "SAME", self.initialization, x.dtype, size=1)(y), 2, 2)
-            widths = None if widths is None else divided(widths, 2)
+            y = convolution(x.shape[-1] // 2, "SAME", self.initialization, x.dtype, size=1)(y)
+            x = max_pool(y, height, width)
+            widths = None if widths is None else divided(widths, width)
         return blank_out(Normalization(**self.normalization)(x), widths)
 
 
