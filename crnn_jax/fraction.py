@@ -25,11 +25,11 @@ _COPIED, _THICKNESS = (90, 150), 3  # columns of a bar in one that isn't, and it
 _FREE = -10, -4  # rows above its middle
 _HIDDEN = 9  # columns of a bar that a dot or an arc may hide
 _INK = 70  # levels from the background that are ink
-_ABOVE, _BELOW = (-37, -3), (6, 29)  # rows from the bar's middle in which its numbers stand
-_NUMERATOR = 48  # columns
+ABOVE, BELOW = (-37, -3), (6, 29)  # rows from the bar's middle in which its numbers stand
+NUMERATOR = 48  # columns
 _LEAST_INK = 40  # pixels of a numerator or denominator
-_OVERLAP = 6  # columns at either end of a bar that stay with the neighbours, whose edges reach there
-_SLASH = 6  # black columns between numerator and denominator
+OVERLAP = 6  # columns at either end of a bar that stay with the neighbours, whose edges reach there
+SLASH = 6  # black columns between numerator and denominator
 
 
 class Bar(NamedTuple):
@@ -55,8 +55,8 @@ def in_a_row(strip: np.ndarray, height: int) -> np.ndarray:
         strip = cv2.resize(strip, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     parts, x = [], 0
     for bar in bars(strip):
-        parts += [strip[:, x : bar.x0 + _OVERLAP], *_numbers(strip, bar)]
-        x = bar.x1 - _OVERLAP
+        parts += [strip[:, x : bar.x0 + OVERLAP], *_numbers(strip, bar)]
+        x = bar.x1 - OVERLAP
     return np.concatenate([*parts, strip[:, x:]], axis=1) if parts else strip
 
 
@@ -89,7 +89,7 @@ def _drawn_bars(darkness: np.ndarray) -> Iterator[Bar]:
         row, x = divmod(int(np.argmax(alike)), alike.shape[1])
         if alike[row, x] < _LEAST_ALIKE * BAR_WIDTH:
             break
-        alike[:, max(0, x - BAR_WIDTH + _OVERLAP) : x + BAR_WIDTH - _OVERLAP] = 0
+        alike[:, max(0, x - BAR_WIDTH + OVERLAP) : x + BAR_WIDTH - OVERLAP] = 0
         bar = Bar(x, x + BAR_WIDTH, int(rows[row]))
         if _has_numbers(darkness, bar):
             yield bar
@@ -119,7 +119,7 @@ def _longest(marks: np.ndarray) -> tuple[int, int]:
 
 
 def _has_numbers(darkness: np.ndarray, bar: Bar) -> bool:
-    parts = (darkness[max(0, bar.y + first) : max(0, bar.y + last), bar.x0 : bar.x1] for first, last in (_ABOVE, _BELOW))
+    parts = (darkness[max(0, bar.y + first) : max(0, bar.y + last), bar.x0 : bar.x1] for first, last in (ABOVE, BELOW))
     return all(np.count_nonzero(part > _INK) >= _LEAST_INK for part in parts)
 
 
@@ -144,10 +144,10 @@ def _like_a_bar(darkness: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def _numbers(strip: np.ndarray, bar: Bar) -> Iterator[np.ndarray]:
     """The enlarged numerator, a gap, and the enlarged denominator, as high as the strip."""
-    numerator = bar.x0 + (bar.x1 - bar.x0) * _NUMERATOR // BAR_WIDTH
-    yield _enlarged(strip[max(0, bar.y + _ABOVE[0]) : bar.y - 1, bar.x0 : numerator], strip, bar.y)
-    yield np.zeros((len(strip), _SLASH, 3), np.uint8)
-    yield _enlarged(strip[bar.y + 3 : bar.y + _BELOW[1], bar.x0 : bar.x1], strip, bar.y)
+    numerator = bar.x0 + (bar.x1 - bar.x0) * NUMERATOR // BAR_WIDTH
+    yield _enlarged(strip[max(0, bar.y + ABOVE[0]) : bar.y - 1, bar.x0 : numerator], strip, bar.y)
+    yield np.zeros((len(strip), SLASH, 3), np.uint8)
+    yield _enlarged(strip[bar.y + 3 : bar.y + BELOW[1], bar.x0 : bar.x1], strip, bar.y)
 
 
 def _enlarged(part: np.ndarray, strip: np.ndarray, middle: int) -> np.ndarray:

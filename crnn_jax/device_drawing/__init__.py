@@ -7,12 +7,14 @@ import logging
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
 from crnn_jax.data.drawn import CAPTCHA_HARD, CAPTCHA_LENGTH
 from crnn_jax.device_drawing import captcha, level1, level2
 from crnn_jax.device_drawing.contrast import stretch
 from crnn_jax.device_drawing.drawn import Draw, Drawn
 from crnn_jax.device_drawing.fit import fit
+from crnn_jax.device_drawing.fraction import in_a_row
 from crnn_jax.errors import UserError
 from crnn_jax.tasks import LEVEL1_STYLES, LEVEL2_STYLES, Task
 
@@ -33,14 +35,15 @@ def make_draw(task: Task) -> Draw:
     """
     draw = _make_draw(task)
     preparation = task.preparation
-    if preparation.in_a_row:
-        raise UserError("drawing on the device: it doesn't write fractions in a row; --fractions=drawn leaves them as they are")
     if preparation.equalize not in _CONTRASTS or preparation.lines > 1:
         raise UserError(f"drawing on the device: there is no equalize={preparation.equalize}, lines={preparation.lines}")
     contrast = _CONTRASTS[preparation.equalize]
 
     def draw_prepared(key: jax.Array) -> Drawn:
-        drawn = contrast(draw(key))
+        plain = draw(key)
+        drawn = contrast(plain)
+        if preparation.in_a_row:  # where it was black tells where a line ends
+            drawn = in_a_row(drawn._replace(image=jnp.where(jnp.any(plain.image > 0, axis=2, keepdims=True), drawn.image, 0)))
         return fit(drawn, preparation) if preparation.widths else drawn
 
     return draw_prepared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
@@ -136,7 +137,7 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
         faint: share of the pictures whose text is nearly as bright as the background, besides those of chance.
     """
     styles = (style, level2.VARIED if variety else style)
-    looks = tuple(dict.fromkeys(look for some in styles for look in product((*some.fonts, *some.latin), some.weights)))
+    looks = tuple(dict.fromkeys(look for some in styles for look in _looks(some)))
     atlas = _atlas(looks)
     ordinary, varied = (_choices(some, looks) for some in styles)
     widest = _widest(atlas)
@@ -163,18 +164,20 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
         *lines, (patch, size, here, overlap) = parts
         fraction, fraction_width = _fraction(patch, size, here, overlap, next(keys), fraction_room)
         line_keys = jax.random.split(next(keys), 3)
-        crops, crop_sizes = [], []
+        crops, crop_sizes, bar_place = [], [], jnp.zeros(2, jnp.int32)
         for number, (room, (patch, size, here, overlap)) in enumerate(zip(rooms, lines, strict=True)):
             text, bar = _Text(patch, size[:, 0], size[:, 1], here, overlap, jnp.sum(here)), None
             if number == 2:
                 bar = formula.expression == _OVER
                 widths = jnp.where(bar, fraction_width, text.widths)
                 text = text._replace(widths=widths, characters=text.characters + jnp.sum(formula.fraction != _BLANK))
-            strip, width = _strip(text, bar, fraction, ink, place.line, room)
-            crop, crop_size = _crop(strip, width, ink, place, number, arc, line_keys[number])
+            strip, _, bar_place = _strip(text, bar, fraction, ink, place.line, room)
+            crop, crop_size, corner = _crop(strip, ink, place, number, arc, line_keys[number])
+            bar_place = bar_place - corner
             crops.append(crop)
             crop_sizes.append(jnp.where(here[0] if number < 2 else True, crop_size, 0))
         image, size = _join(crops, crop_sizes)
+        of_expression = jnp.stack([size[0] - crop_sizes[-1][0], 0])  # the last line, and the one with the fraction
         seen = line.visible(ink)
         return Drawn(
             image.astype(jnp.uint8),
@@ -182,9 +185,15 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
             jnp.where(seen, formula.length, 0),
             ink.background,
             size,
+            of_expression + bar_place,
         )
 
     return draw
+
+
+def _looks(style: level2.Style) -> Iterator[Look]:
+    """Those that a style's characters may have."""
+    return product((*style.fonts, *style.latin), style.weights)
 
 
 def _choices(style: level2.Style, looks: tuple[Look, ...]) -> jax.Array:
@@ -300,8 +309,9 @@ _EDGE = level2.MOST_MARGIN + 1  # smoothing looks one pixel further
 
 def _strip(
     text: _Text, bar: jax.Array | None, fraction: jax.Array, ink: line.Ink, height: jax.Array, room: int
-) -> tuple[jax.Array, jax.Array]:
-    """A line on its background, with room for a margin on each side, (133 + 2 edge, room + 2 edge, 3) int32, and its width.
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """A line on its background, with room for a margin on each side, (133 + 2 edge, room + 2 edge, 3) int32, its width, and the
+    left end and middle row of its fraction's bar, (2,) int32.
 
     Args:
         text: its pieces.
@@ -317,20 +327,23 @@ def _strip(
     ys = rows + line.tops(text.heights, height)
     present = text.present if bar is None else text.present & ~bar
     canvas = line.paste(canvas, text.patches, xs, ys, present, ink)
+    bar_place = jnp.zeros(2, jnp.int32)
     if bar is not None:
-        y = rows + line.tops(jnp.array([len(fraction)]), height)
-        canvas = line.paste(canvas, fraction[None], jnp.sum(jnp.where(bar, xs, 0))[None], y, jnp.array([True]), ink)
+        x, y = jnp.sum(jnp.where(bar, xs, 0)), line.tops(jnp.array(len(fraction)), height)
+        canvas = line.paste(canvas, fraction[None], x[None], rows + y[None], jnp.array([True]), ink)
+        bar_place = _EDGE + jnp.stack([x, y + len(fraction) // 2])
     shown = canvas[rows : rows + _HIGHEST, :room]
     inside = (jnp.arange(_HIGHEST)[:, None] < height) & (jnp.arange(room)[None] < width)
     shown = jnp.where(inside[..., None], shown, ink.background[None, None])
     frame = jnp.broadcast_to(ink.background[None, None], (_HIGHEST + 2 * _EDGE, room + 2 * _EDGE, 3))
-    return frame.at[_EDGE:-_EDGE, _EDGE:-_EDGE].set(shown), width
+    return frame.at[_EDGE:-_EDGE, _EDGE:-_EDGE].set(shown), width, bar_place
 
 
 def _crop(
-    strip: jax.Array, width: jax.Array, ink: line.Ink, place: _Place, number: int, arc: jax.Array, key: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """What locating cuts out of a line, in the upper left corner of (H, W, 3) int32, and its width and height, (2,) int32."""
+    strip: jax.Array, ink: line.Ink, place: _Place, number: int, arc: jax.Array, key: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """What locating cuts out of a line, in the upper left corner of (H, W, 3) int32, its width and height, and the column and
+    row of the line where it starts, (2,) int32 each."""
     margin_key, arc_key, canvas_arc_key, colour_key, dot_key = jax.random.split(key, 5)
     marked = jnp.any(strip != ink.background[None, None], axis=2)
     (x0, x1), (y0, y1) = (_extent(jnp.any(marked, axis=axis)) for axis in (0, 1))
@@ -344,7 +357,7 @@ def _crop(
     crop = lax.dynamic_slice(room, (window_y, window_x, 0), strip.shape)
     crop = _dots(crop, size, dot_key)
     x, y = place.x + window_x - _EDGE, place.y + number * place.line + window_y - _EDGE
-    return _arc(crop, place.width, place.height, x, y, arc, canvas_arc_key), size
+    return _arc(crop, place.width, place.height, x, y, arc, canvas_arc_key), size, jnp.stack([window_x, window_y])
 
 
 def _extent(marked: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -40,12 +40,12 @@ ABOVE, BELOW = -24, 13  # centres of the numerator and the denominator, from the
 LEAST_MARGIN, MARGINS, MORE_MARGIN, MORE = 5, 3, 0.2, 12
 MOST_MARGIN = LEAST_MARGIN + MARGINS - 1 + MORE - 1
 
-SONG = "SungtiLGB-Regular.ttf"  # nearest to the competition's own
+SONG, NARROW = "SungtiLGB-Regular.ttf", "TWSung-Regular.ttf"  # nearest to the competition's own
 FACES = (
     SONG,
     "UMingCN-Light.ttf",
     "NotoSerifCJKsc-Regular.otf",
-    "TWSung-Regular.ttf",
+    NARROW,
     "NotoSansCJKsc-Regular.otf",
     "UKaiCN-Book.ttf",
     "CrnnKai-Regular.ttf",
@@ -81,9 +81,9 @@ class Style:
         darkest: all texts are dark, that is nearly transparent.
     """
 
-    fonts: tuple[str, ...] = (SONG,)
-    latin: tuple[str, ...] = ()
-    weights: tuple[float, ...] = (0.5,)
+    fonts: tuple[str, ...] = (SONG, NARROW)
+    latin: tuple[str, ...] = (NARROW,)  # high digits, a * of six long arms: as in the competition's pictures
+    weights: tuple[float, ...] = (0.0, 0.25, 0.5)
     distortion: Distortion = _WIDE
     darkest: bool = False
 

@@ -8,18 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax import tasks
+from crnn_jax import fraction, tasks
+from crnn_jax.data.contrast import equalize
 from crnn_jax.device_drawing import level2 as device_level2
 from crnn_jax.device_drawing import line as device_line
 from crnn_jax.device_drawing.contrast import stretch
 from crnn_jax.device_drawing.drawn import Drawn
 from crnn_jax.device_drawing.fit import fit
+from crnn_jax.device_drawing.fraction import in_a_row
 from crnn_jax.drawing import level2, line
 from crnn_jax.drawing.random import Draws
 from crnn_jax.grammar import SEPARATOR, Level2
 from crnn_jax.locate import join
 
-LOOKS = tuple(product(level2.COMPETITION.fonts, level2.COMPETITION.weights))
+LOOKS = tuple(device_level2._looks(level2.COMPETITION))
 ALPHABET = Level2.alphabet
 
 
@@ -127,9 +129,12 @@ def test_the_same_numbers_give_the_same_expression(index, monkeypatch):
         jnp.array(len(text)),
     )
     device_ink = device_line.Ink(jnp.array(ink.background), jnp.array(ink.text))
-    strip, width = device_level2._strip(pieces, bars, fraction, device_ink, jnp.array(height), 1200)
+    strip, width, bar = device_level2._strip(pieces, bars, fraction, device_ink, jnp.array(height), 1200)
     assert int(width) == host.shape[1]
     edge = device_level2._EDGE
+    x, y = np.asarray(bar).tolist()
+    ink_of_bar = np.asarray(strip)[y - 2 : y + 3, x : x + level2.BAR_WIDTH].mean(axis=(1, 2))
+    assert ink_of_bar[1:4].max() < ink_of_bar[[0, 4]].min()
     difference = np.abs(np.asarray(strip)[edge : edge + height, edge : edge + host.shape[1]] - host.astype(int))
     assert np.mean(difference > 2) < 0.01
     assert np.mean(difference) < 0.3
@@ -157,6 +162,38 @@ def test_a_strip_is_prepared_as_on_the_host(darkest):
         assert not shown[:, expected.shape[1] :].any()
 
 
+@pytest.mark.parametrize("index", range(6))
+def test_a_fraction_is_written_in_a_row_as_on_the_host(index):
+    draws = Draws(6, "train", index)
+    text, ink = Level2().sample(draws), line.choose_ink(draws)
+    strip = join(level2.draw_crops(text, ink, level2.COMPETITION, draws))
+    levelled = equalize(strip, "stretch") * strip.any(axis=2, keepdims=True)
+    (bar,) = fraction.bars(levelled)
+    expected = fraction.in_a_row(levelled, 81)
+    room = np.zeros((180, 2000, 3), np.uint8)
+    room[: strip.shape[0], : strip.shape[1]] = levelled
+    nothing = jnp.zeros(46, int), jnp.zeros((), int), jnp.zeros(3, int)
+    drawn = Drawn(jnp.asarray(room), *nothing, jnp.array(strip.shape[1::-1]), jnp.array([bar.x0, bar.y]))
+    row = in_a_row(drawn)
+    assert row.size.tolist() == [expected.shape[1], expected.shape[0]]
+    shown = np.asarray(row.image).astype(int)
+    assert np.abs(shown[: expected.shape[0], : expected.shape[1]] - expected).max() <= 1
+    assert not shown[expected.shape[0] :].any()
+    assert not shown[:, expected.shape[1] :].any()
+
+
+def test_a_bar_is_where_it_is_said_to_be():
+    draw_plain = device_level2.make_draw(level2.COMPETITION)
+    draw = jax.jit(lambda key: stretch(draw_plain(key)))
+    right = 0
+    for key in jax.random.split(jax.random.key(2), 20):
+        drawn = draw(key)
+        width, height = drawn.size.tolist()
+        found = fraction.bars(np.asarray(drawn.image)[:height, :width])
+        right += len(found) == 1 and np.abs(np.subtract(found[0][::2], drawn.bar)).max() <= 5
+    assert right >= 19
+
+
 def test_strips_are_statistically_those_of_the_host():
     task = tasks.level2()
     draw = device_level2.make_draw(level2.COMPETITION)
@@ -177,14 +214,14 @@ def test_strips_are_statistically_those_of_the_host():
 
 
 def test_variables_and_other_characters_may_have_faces_of_their_own():
-    looks = tuple(product((*level2.VARIED.fonts, *level2.VARIED.latin), level2.VARIED.weights))
+    looks = tuple(device_level2._looks(level2.VARIED))
     chosen = [[looks[i] for i in pair] for pair in device_level2._choices(level2.VARIED, looks).tolist()]
     assert {(a[0], b[0], a[1]) for a, b in chosen} == set(
         product(level2.VARIED.fonts, level2.VARIED.latin, level2.VARIED.weights)
     )
     assert all(a[1] == b[1] for a, b in chosen)
-    plain = device_level2._choices(level2.COMPETITION, LOOKS)
-    assert plain.tolist() == [[0, 0]]
+    competition = device_level2._choices(level2.COMPETITION, LOOKS)
+    assert {LOOKS[latin][0] for _, latin in competition.tolist()} == set(level2.COMPETITION.latin)
 
 
 def test_later_dots_lie_over_earlier_ones():
