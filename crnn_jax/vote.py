@@ -55,17 +55,16 @@ def vote(ballots: Sequence[Ballot], *, computable: bool = True) -> Ballot:
 def read_ballots(path: Path) -> list[Ballot]:
     """A file of readings as ``crnn-jax read --out`` writes it: text, tsv or json, one line a picture.
 
-    Of a line of text, a number after a space is the value.
+    Of a line of text, a number after a space is the value; an empty one is of a picture that could not be read.
 
     Raises:
         UserError: it can't be read, or a line is malformed.
     """
     try:
-        lines = path.read_bytes().decode("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
+        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: can't be read ({error})") from None
-    if lines == [""]:  # an empty file
-        return []
+    lines = text.removesuffix("\n").split("\n") if text else []
     return [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
 

@@ -64,6 +64,15 @@ def test_files_that_do_not_fit_together_are_refused(tmp_path, lines, message):
         vote_files([tmp_path / "a", tmp_path / "b"])
 
 
+def test_a_picture_that_was_not_read_keeps_its_line_and_does_not_vote(tmp_path):
+    for name, lines in {"a": "\n1+2 3\n", "b": "4+1 5\n\n", "c": "\n\n"}.items():
+        (tmp_path / name).write_text(lines, encoding="utf-8")
+    assert [ballot.text for ballot in vote_files([tmp_path / name for name in "abc"])] == ["4+1", "1+2"]
+    (tmp_path / "a").write_text("\n", encoding="utf-8")
+    (tmp_path / "b").write_text("1+2 3\n", encoding="utf-8")
+    assert [ballot.text for ballot in vote_files([tmp_path / "a", tmp_path / "b"])] == ["1+2"]
+
+
 def test_readings_may_begin_with_a_brace_and_hold_any_space(tmp_path):
     for name in "ab":
         (tmp_path / name).write_text("{x}\na\u2028b\n", encoding="utf-8")

@@ -58,6 +58,8 @@ def _read(arguments: argparse.Namespace) -> int:
             if isinstance(reading, UnreadableImage):
                 failed += 1
                 print(f"error: {reading}", file=sys.stderr)
+                if arguments.format == "text":  # which names no pictures: line i stays that of picture i
+                    print(file=out)
             else:
                 print(_line(path, reading, arguments.format), file=out)
     if arguments.timing:
