@@ -283,7 +283,7 @@ def level2(
     """Two or three lines of formulas such as ``流=42072;圳=86;(圳-(97510*45921))*流/35864`` on a canvas of up to 4000x1000.
 
     Args:
-        variant: ``competition``: one Song face; ``varied``: several faces and weights; ``faint``: texts that can hardly be told
+        variant: ``competition``: Song faces; ``varied``: many faces and weights; ``faint``: texts that can hardly be told
             from the background.
         variety: share of the training pictures that are drawn like ``varied``.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
