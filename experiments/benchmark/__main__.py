@@ -11,11 +11,12 @@ and on faint ones. OpenCV is held to one thread.
 ``readers``: exact match and speed of the networks that come with the package, against ddddocr, RapidOCR and Tesseract, where
 installed.
 ``serve``: ``crnn-jax serve`` with many requests at once, against the same server asked one after another.
+``learn``: what is read whole after the same time of training, against the source document's in PyTorch; half an hour.
 ``growth``: how the cost of a training step grows with batch size, width, alphabet and devices, against the first point of each
 curve; ``--plots=DIR`` draws the curves.
 ``parts``: what a training step spends its time on, each part alone against the whole step.
 
-``train``, ``read`` and ``ctc`` need PyTorch: ``pip install 'crnn-jax[bench]'``.
+``train``, ``read``, ``ctc`` and ``learn`` need PyTorch: ``pip install 'crnn-jax[bench]'``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from crnn_jax.host import prepare_cpu
 from crnn_jax.training.log import log_to_stderr
 from experiments.benchmark.report import Row, machine, print_table
 
-SUITES = ("train", "read", "draw", "ctc", "locate", "readers", "serve", "growth", "parts")
+SUITES = ("train", "read", "draw", "ctc", "locate", "readers", "serve", "growth", "parts", "learn")
 
 
 def main(argv: list[str]) -> None:

@@ -85,7 +85,7 @@ def _with_drawing(count: int, seed: int) -> Iterator[Row]:
     step = Step(case)
     maker = BatchMaker(case.task.source("train", seed), case.task.preparation, case.task.alphabet, case.task.max_length)
     loader = torch.utils.data.DataLoader(
-        _PackageCaptchas(seed), size, num_workers=case.config.worker_count, multiprocessing_context="spawn"
+        PackageCaptchas(seed), size, num_workers=case.config.worker_count, multiprocessing_context="spawn"
     )
     drawn = iter(loader)
     model = pytorch.TorchCRNN(case.config.architecture, case.task.alphabet.size, case.task.preparation.height)
@@ -109,7 +109,7 @@ def _with_drawing(count: int, seed: int) -> Iterator[Row]:
     yield row("train", "captcha, light, drawing included", pictures / a, pictures / b, "images/s")
 
 
-class _PackageCaptchas(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
+class PackageCaptchas(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Captchas by the unmodified package."""
 
     def __init__(self, seed: int) -> None:

@@ -112,6 +112,27 @@ def test_the_peer_is_the_same_network(backbone):
     assert sum(p.numel() for p in peer.parameters()) == parameter_count(variables["params"]) + spare
 
 
+@pytest.mark.slow
+def test_what_is_learned_in_the_same_time(monkeypatch):
+    pytest.importorskip("torch")
+    from experiments import captcha
+    from experiments.benchmark import learn
+
+    quick = captcha.RECIPES["quick"]
+    config = dataclasses.replace(
+        quick.config, steps_per_epoch=2, batch_size=8, validation_examples=8, eval_examples=8, workers=1
+    )
+    monkeypatch.setitem(captcha.RECIPES, "quick", dataclasses.replace(quick, config=config))
+    monkeypatch.setattr(learn, "_PICTURES", 8)
+    monkeypatch.setattr(learn, "_BATCH", 4)
+    whole, learned = learn.rows(1, seed=0)
+    assert 0 <= whole.ours <= 1
+    assert 0 <= whole.peer <= 1
+    assert learned.ours == 16
+    assert learned.peer >= 4
+    assert learned.peer % 4 == 0
+
+
 def test_ctc_is_compared_with_pytorch(tmp_path):
     pytest.importorskip("torch")
     done = run("--suite=ctc", "--count=1", f"--out={tmp_path / 'rows.json'}")
