@@ -189,7 +189,7 @@ class Level2(Grammar):
     """Assignments and an expression, such as ``流=42072;圳=86;(圳-(97510*45921))*流/35864``.
 
     The first variable is a character of the first poem, and in about two texts of three a second one is of the second poem. The
-    expression has four operands, one of 11 patterns of brackets and three operators of ``+ - *``. One operand is a fraction with
+    expression has four operands, one of 11 patterns of brackets, three operators of ``+ - *``. One operand is a fraction with
     the first variable above a number, one is the second variable if there is one, the others are numbers. Numbers are integers
     from 0 to 100000.
     """
