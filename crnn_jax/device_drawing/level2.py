@@ -164,7 +164,7 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
         *lines, (patch, size, here, overlap) = parts
         fraction, fraction_width = _fraction(patch, size, here, overlap, next(keys), fraction_room)
         line_keys = jax.random.split(next(keys), 3)
-        crops, crop_sizes, bar_place = [], [], jnp.zeros(2, jnp.int32)
+        crops, crop_sizes, bars = [], [], []
         for number, (room, (patch, size, here, overlap)) in enumerate(zip(rooms, lines, strict=True)):
             text, bar = _Text(patch, size[:, 0], size[:, 1], here, overlap, jnp.sum(here)), None
             if number == 2:
@@ -173,11 +173,11 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
                 text = text._replace(widths=widths, characters=text.characters + jnp.sum(formula.fraction != _BLANK))
             strip, _, bar_place = _strip(text, bar, fraction, ink, place.line, room)
             crop, crop_size, corner = _crop(strip, ink, place, number, arc, line_keys[number])
-            bar_place = bar_place - corner
+            bars.append(bar_place - corner)
             crops.append(crop)
             crop_sizes.append(jnp.where(here[0] if number < 2 else True, crop_size, 0))
         image, size = _join(crops, crop_sizes)
-        of_expression = jnp.stack([size[0] - crop_sizes[-1][0], 0])  # the last line, and the one with the fraction
+        expression = jnp.stack([size[0] - crop_sizes[-1][0], 0])  # where the last line begins, which has the fraction
         seen = line.visible(ink)
         return Drawn(
             image.astype(jnp.uint8),
@@ -185,7 +185,7 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
             jnp.where(seen, formula.length, 0),
             ink.background,
             size,
-            of_expression + bar_place,
+            expression + bars[-1],
         )
 
     return draw
