@@ -94,7 +94,7 @@ def test_a_picture_without_a_formula_is_named_and_counts_as_a_mistake(capsys, pi
     text = (pictures / "labels.txt").read_text(encoding="utf-8").splitlines()[0]
     (folder / "labels.txt").write_text(f"{text}\n{text}\n", encoding="utf-8")
     status, lines, err = run(capsys, "read", folder, "--model", model)
-    assert (status, len(lines)) == (1, 1)
+    assert (status, len(lines), lines[1]) == (1, 2, "")
     assert "1.png: " in err
     assert "expected" in err
     status, lines, _ = run(capsys, "evaluate", folder, "--model", model, "--json", "--plots", tmp_path / "plots")
