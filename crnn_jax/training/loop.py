@@ -161,16 +161,7 @@ class _Run:
         )
         self._eval_step = steps.make_eval_step(model, devices)
         init_key, self._key = jax.random.split(jax.random.key(config.seed))
-        height, width = task.preparation.height, task.preparation.width
-        too_low = UserError(
-            f"{config.backbone} leaves nothing of a height of {height} pixels: use higher pictures or another backbone"
-        )
-        try:
-            state = create_state(model, tx, init_key, height, width, averaged=config.ema > 0)
-        except ZeroDivisionError:  # by an initialiser of jax before 0.12, for the weights of no rows
-            raise too_low from None
-        if any(leaf.size == 0 for leaf in jax.tree.leaves(state.params)):
-            raise too_low
+        state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width, averaged=config.ema > 0)
         self._parameters = parameter_count(state.params)
 
         splits: tuple[Split, ...] = ("train", "validation", "test")

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from crnn_jax.errors import UserError
 from crnn_jax.models.crnn import CRNN
 
 
@@ -44,9 +45,20 @@ class TrainState:
 def create_state(
     model: CRNN, tx: optax.GradientTransformation, key: jax.Array, height: int, width: int, *, averaged: bool = False
 ) -> TrainState:
-    """Fresh parameters for pictures of some size, perhaps with their averages."""
+    """Fresh parameters for pictures of some size, perhaps with their averages.
+
+    Raises:
+        UserError: the convolutions leave nothing of the height.
+    """
     images = jnp.zeros((1, height, width, 3), jnp.uint8)
-    variables = jax.jit(model.init)(key, images, jnp.array([width]))
+    backbone = model.architecture.backbone
+    too_low = UserError(f"{backbone} leaves nothing of a height of {height} pixels: use higher pictures or another backbone")
+    try:
+        variables = jax.jit(model.init)(key, images, jnp.array([width]))
+    except ZeroDivisionError:  # by an initialiser of jax before 0.12, for the weights of no rows
+        raise too_low from None
+    if any(leaf.size == 0 for leaf in jax.tree.leaves(variables["params"])):
+        raise too_low
     params, batch_stats = variables["params"], variables["batch_stats"]
     averages = {"params": params, "batch_stats": batch_stats} if averaged else None
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), averages)
