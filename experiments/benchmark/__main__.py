@@ -11,7 +11,7 @@ and on faint ones. OpenCV is held to one thread.
 ``readers``: exact match and speed of the networks that come with the package, against ddddocr, RapidOCR and Tesseract, where
 installed.
 ``serve``: ``crnn-jax serve`` with many requests at once, against the same server asked one after another.
-``learn``: what is read whole after the same time of training, against the source document's in PyTorch; half an hour.
+``learn``: what is read whole after the same time of training, against the document's network in PyTorch; half an hour.
 ``growth``: how the cost of a training step grows with batch size, width, alphabet and devices, against the first point of each
 curve; ``--plots=DIR`` draws the curves.
 ``parts``: what a training step spends its time on, each part alone against the whole step.
