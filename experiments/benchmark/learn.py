@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 import crnn_jax
+from crnn_jax import tasks
 from crnn_jax.data.examples import Example
 from crnn_jax.training.config import Config
 from experiments import captcha
@@ -54,7 +55,7 @@ def _trained(config: Config, classes: int, seconds: float, workers: int, seed: i
     loader = torch.utils.data.DataLoader(
         PackageCaptchas(seed), _BATCH, num_workers=workers, multiprocessing_context="spawn" if workers else None
     )
-    model = pytorch.TorchCRNN(config.architecture, classes, captcha.tasks.captcha().preparation.height)
+    model = pytorch.TorchCRNN(config.architecture, classes, tasks.captcha().preparation.height)
     model = model.to(pytorch.device()).train()
     optimizer = torch.optim.Adam(model.parameters(), config.learning_rate)
     began, batches = time.perf_counter(), 0
@@ -66,7 +67,7 @@ def _trained(config: Config, classes: int, seconds: float, workers: int, seed: i
         batches += 1
         if time.perf_counter() - began >= seconds:
             break
-    return model.eval(), batches * _BATCH
+    return model.train(False), batches * _BATCH
 
 
 def _read(model: pytorch.TorchCRNN, examples: Sequence[Example], characters: str) -> list[str]:
@@ -78,5 +79,5 @@ def _read(model: pytorch.TorchCRNN, examples: Sequence[Example], characters: str
         )
         with torch.no_grad():
             ids = model(images.to(pytorch.device())).argmax(2).cpu().tolist()
-        texts += ["".join(characters[i] for i, _ in itertools.groupby(row) if i < len(characters)) for row in ids]
+        texts += ["".join(characters[i] for i, _ in itertools.groupby(best) if i < len(characters)) for best in ids]
     return texts
