@@ -106,6 +106,7 @@ _LEAST_HEIGHT = 5  # small pixels of a line; pieces of an arc are lower
 _LEAST_WIDTH = 12
 _SEARCH, _MARGIN = 6, 6  # pixels around a line in which its edges are sought, and that stay around it
 _SEARCH_IN_A_COPY = 24  # to either side: thin strokes at a line's ends are not marked in text that is blurred
+_THIN = 12  # pixels of a level stroke's end, at an end of a line, that may be no thicker than an arc
 _FAINT, _FAINT_SHARE = 10, 0.05  # levels that faint text differs by at most, and its least share of all marks
 _HIGHEST = LINE_HEIGHTS[-1] + 2 * _MARGIN  # pixels of a line as it was drawn
 _EXACT = 0.8  # share of pixels of the very colour of the background, above which noise-free drawing is assumed
@@ -133,12 +134,14 @@ class _Marks(NamedTuple):
     Attributes:
         text: but for arcs.
         edges: the same or more, to find the ends of a line by.
+        apart: all of it, arcs and dots as well.
         across: pixels beside a line in which these are sought.
         least: share of marked pixels around a point of a text.
     """
 
     text: np.ndarray
     edges: np.ndarray
+    apart: np.ndarray
     across: int = _SEARCH
     least: float = _DENSE
 
@@ -150,7 +153,8 @@ def _located(marks: _Marks) -> Located:
     for x, y, w, h in statistics[1:count, :4].tolist():
         if h >= _LEAST_HEIGHT and w >= _LEAST_WIDTH:
             rough = Box(*(_SCALE * value for value in (x, y, x + w, y + h)))
-            boxes.append(_tight(marks, rough).grown(_MARGIN, *marks.text.shape))
+            box = _with_thin_ends(_tight(marks, rough), marks.apart)
+            boxes.append(box.grown(_MARGIN, *marks.text.shape))
     boxes.sort(key=lambda box: box.y0)
     return Located(tuple(boxes), {"marked": marks.text, "dense": dense, "joined": joined})
 
@@ -178,7 +182,7 @@ def _marked_in_a_copy(image: np.ndarray, tolerance: int) -> _Marks:
     background = np.median(image[::4, ::4].reshape(-1, 3), axis=0).astype(np.uint8)
     apart = _apart(image, background, tolerance)
     text, edges = (cv2.morphologyEx(apart, cv2.MORPH_OPEN, upright) for upright in (_UPRIGHT_BLURRED, _UPRIGHT))
-    return _Marks(text, edges, _SEARCH_IN_A_COPY)
+    return _Marks(text, edges, apart, _SEARCH_IN_A_COPY)
 
 
 def _marked(image: np.ndarray, background: np.ndarray) -> _Marks:
@@ -188,9 +192,9 @@ def _marked(image: np.ndarray, background: np.ndarray) -> _Marks:
         if not _lines(cv2.morphologyEx(far, cv2.MORPH_OPEN, _UPRIGHT), _DENSE)[0].any():
             # Arcs and dots are all that isn't near the background: so the text is what is.
             text = cv2.morphologyEx(cv2.subtract(marked, far), cv2.MORPH_OPEN, np.ones((2, 1), np.uint8))
-            return _Marks(text, text, least=_DENSE_FAINT)
+            return _Marks(text, text, text, least=_DENSE_FAINT)
     text = cv2.morphologyEx(marked, cv2.MORPH_OPEN, _UPRIGHT)
-    return _Marks(text, text)
+    return _Marks(text, text, marked)
 
 
 def _mostly_faint(image: np.ndarray, marked: np.ndarray, background: np.ndarray) -> bool:
@@ -214,6 +218,19 @@ def _tight(marks: _Marks, rough: Box) -> Box:
     search = search._replace(x0=max(0, rough.x0 - marks.across), x1=min(width, rough.x1 + marks.across))
     x, y, w, h = cv2.boundingRect(search.cut(marks.edges))
     return Box(search.x0 + x, search.y0 + y, search.x0 + x + w, search.y0 + y + h)
+
+
+def _with_thin_ends(box: Box, apart: np.ndarray) -> Box:
+    """A box that grows to either side, for some pixels, while what it meets there isn't background."""
+    strip = apart[box.y0 : box.y1]
+    left = strip[:, max(0, box.x0 - _THIN) : box.x0].any(axis=0)[::-1]
+    right = strip[:, box.x1 : box.x1 + _THIN].any(axis=0)
+    return box._replace(x0=box.x0 - _leading(left), x1=box.x1 + _leading(right))
+
+
+def _leading(marked: np.ndarray) -> int:
+    """How many are set before the first that isn't."""
+    return int(np.logical_and.accumulate(marked).sum())
 
 
 def locate_document(image: np.ndarray) -> Located:

@@ -29,6 +29,18 @@ def test_all_lines_are_found_and_no_ink_is_lost():
         assert all(box.y1 - box.y0 < 120 for box in found)
 
 
+def test_a_level_stroke_as_thin_as_an_arc_belongs_to_its_line():
+    image, boxes = next(
+        c for c in map(canvas, range(20)) if all(box.x0 >= 12 and box.x1 < c.image.shape[1] - 12 for box in c.boxes)
+    )
+    for box in boxes:
+        middle = (box.y0 + box.y1) // 2
+        for at in (box.x0 - 12, box.x1):
+            image[middle : middle + 2, at : at + 12] = 255 - image[0, 0]
+    wider = [box._replace(x0=box.x0 - 12, x1=box.x1 + 12) for box in boxes]
+    assert all(map(Box.holds, locate.locate(image).boxes, wider))
+
+
 def test_the_documents_steps_find_the_lines_too():
     counts = [len(locate.locate_document(c.image).boxes) == len(c.boxes) for c in map(canvas, range(8))]
     assert sum(counts) >= 7
