@@ -223,14 +223,14 @@ def _tight(marks: _Marks, rough: Box) -> Box:
 def _with_thin_ends(box: Box, apart: np.ndarray) -> Box:
     """A box that grows to either side, for some pixels, while what it meets there isn't background."""
     strip = apart[box.y0 : box.y1]
-    left = strip[:, max(0, box.x0 - _THIN) : box.x0].any(axis=0)[::-1]
-    right = strip[:, box.x1 : box.x1 + _THIN].any(axis=0)
-    return box._replace(x0=box.x0 - _leading(left), x1=box.x1 + _leading(right))
+    left = _leading(strip[:, max(0, box.x0 - _THIN) : box.x0][:, ::-1])
+    right = _leading(strip[:, box.x1 : box.x1 + _THIN])
+    return box._replace(x0=box.x0 - left, x1=box.x1 + right)
 
 
-def _leading(marked: np.ndarray) -> int:
-    """How many are set before the first that isn't."""
-    return int(np.logical_and.accumulate(marked).sum())
+def _leading(apart: np.ndarray) -> int:
+    """How many columns come before the first that is all background."""
+    return int(np.logical_and.accumulate(np.logical_or.reduce(apart, axis=0)).sum())
 
 
 def locate_document(image: np.ndarray) -> Located:
