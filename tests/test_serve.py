@@ -209,6 +209,24 @@ def test_a_request_is_taken_whole_or_refused_whole(models):
         assert len(send(client, picture, picture).json()) == 2
 
 
+def test_pictures_come_into_memory_as_there_is_room_for_their_pixels(models, monkeypatch):
+    batches = []
+
+    def watched(model, jobs):
+        batches.append(len(jobs))
+        return work(model, jobs)
+
+    work = app._work
+    monkeypatch.setattr(app, "_work", watched)
+    monkeypatch.setattr(app, "_PIXELS", 2 * 170 * 80 + 1)
+    examples = [tasks.captcha().source("generate", 5)[i] for i in range(8)]
+    with TestClient(make_app({"captcha": models["captcha"]})) as client:
+        answers = send(client, *(png(example.image) for example in examples)).json()
+        assert len(answers) == sum(batches) == 8
+        assert max(batches) <= 2
+        assert send(client, png(np.zeros((170, 161, 3), np.uint8))).status_code == 422
+
+
 @pytest.fixture(scope="module")
 def address(models):
     with socket.socket() as free:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
-from typing import Any
+import contextlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -87,20 +88,36 @@ def explain(model: Recognizer, image: np.ndarray) -> list[Shown]:
     return [*shown, columns.model_copy(update={"rows": [names[row] for row in rows]})]
 
 
-def decode(data: bytes, largest: int) -> np.ndarray:
-    """A picture from a file's bytes, (H, W, 3) uint8 RGB.
+def count_pixels(file: BinaryIO, most: int) -> int:
+    """How many pixels a picture's file says that it has.
 
     Raises:
-        UserError: it can't be read, or has more pixels than ``largest``.
+        UserError: it can't be read, or has more than ``most``.
     """
+    with _unreadable(), open_image(file) as image:
+        width, height = image.size
+    if width * height > most:
+        raise UserError(f"the picture has {width}x{height} pixels, {most} are the most")
+    return width * height
+
+
+def decode(file: BinaryIO) -> np.ndarray:
+    """A picture from its file, (H, W, 3) uint8 RGB.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    file.seek(0)
+    with _unreadable(), open_image(file) as image:
+        return to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextlib.contextmanager
+def _unreadable() -> Iterator[None]:
+    """Makes one of the many kinds of exceptions that Pillow's decoders raise."""
     try:
-        with open_image(io.BytesIO(data)) as image:
-            if image.width * image.height > largest:
-                raise UserError(f"the picture has {image.width}x{image.height} pixels, {largest} are the most")
-            return to_rgb(ImageOps.exif_transpose(image))
-    except UserError:
-        raise
-    except Exception as error:  # Pillow's decoders raise many kinds
+        yield
+    except Exception as error:
         raise UnreadableImage(f"can't be read as a picture ({' '.join(str(error).split()) or type(error).__name__})") from None
 
 

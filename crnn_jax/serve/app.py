@@ -21,17 +21,17 @@ from crnn_jax import __version__, tasks
 from crnn_jax.cli.arguments import suits
 from crnn_jax.errors import UserError
 from crnn_jax.recognizer import Reading, Recognizer
-from crnn_jax.serve.answers import Answer, Shown, answer, decode, explain
+from crnn_jax.serve.answers import Answer, Shown, answer, count_pixels, decode, explain
 from crnn_jax.serve.queue import BatchQueue
 
 _PAGE = Path(__file__).with_name("page.html")
-_BYTES, _PIXELS = 20 * 2**20, 40_000_000  # of a picture, at most
+_BYTES, _PIXELS = 20 * 2**20, 40_000_000  # of a picture, at most; and pixels of all that are in memory
 _FILES, _BODY = 32, 64 * 2**20  # files and bytes of a request, at most
-_AT_ONCE = 64  # pictures in memory, of all requests
+_AT_ONCE = 64  # pictures in hand, of all requests
 
 
 class _Places:
-    """Places for the pictures in hand: what bounds the server's memory."""
+    """Places for the pictures in hand: what bounds the queue."""
 
     def __init__(self, room: int) -> None:
         self._free = room
@@ -46,6 +46,26 @@ class _Places:
             yield
         finally:
             self._free += count
+
+
+class _Pixels:
+    """Room for pictures in memory: a file of some kilobytes may hold millions of pixels."""
+
+    def __init__(self, room: int) -> None:
+        self._free, self._changed = room, asyncio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def taken(self, count: int) -> AsyncIterator[None]:
+        """Holds some of it, as soon as it is free."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: count <= self._free)
+            self._free -= count
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._free += count
+                self._changed.notify_all()
 
 
 class _Job(NamedTuple):
@@ -86,7 +106,7 @@ def make_app(models: Mapping[str, Recognizer], *, room: int = _AT_ONCE) -> FastA
             are not enough places is refused as a whole, with status 503.
     """
     queues = {name: BatchQueue(functools.partial(_work, model)) for name, model in models.items()}
-    places = _Places(room)
+    places, pixels = _Places(room), _Pixels(_PIXELS)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -143,17 +163,18 @@ def make_app(models: Mapping[str, Recognizer], *, room: int = _AT_ONCE) -> FastA
         return [given for given in answers if isinstance(given, Answer)]
 
     async def one(file: UploadFile, name: str | None, explained: bool) -> Answer:
-        data = await file.read(_BYTES + 1)
-        if len(data) > _BYTES:
+        if (file.size or 0) > _BYTES:
             raise HTTPException(413, f"{file.filename}: has more than {_BYTES} bytes")
         try:
-            image = await run_in_threadpool(decode, data, _PIXELS)
+            size = await run_in_threadpool(count_pixels, file.file, _PIXELS)
+            async with pixels.taken(size):
+                image = await run_in_threadpool(decode, file.file)
+                chosen = name or _suiting(image)
+                if chosen not in queues:
+                    raise UserError(f"which model reads it? There are: {', '.join(queues)}")
+                done = await queues[chosen](_Job(image, explained))
         except UserError as error:
             raise HTTPException(422, f"{file.filename}: {error}") from None
-        chosen = name or _suiting(image)
-        if chosen not in queues:
-            raise HTTPException(422, f"{file.filename}: which model reads it? There are: {', '.join(queues)}")
-        done = await queues[chosen](_Job(image, explained))
         if done.reading is None:
             raise HTTPException(422, f"{file.filename}: {done.problem}")
         return answer(done.reading, chosen, done.pictures)
