@@ -71,6 +71,9 @@ class Reading:
     characters: tuple[Character, ...]
 
 
+NOTHING_READ = Reading("", 0.0, None, False, ())  # stands for a picture that can't be read
+
+
 class Reader(Protocol[P]):
     """What reads pictures: a `Recognizer`, or a `crnn_jax.ensemble.Ensemble`; P is a prepared picture."""
 
@@ -341,7 +344,12 @@ def batched(items: Iterable[T], size: int) -> Iterator[tuple[list[T], int]]:
     """Lists of ``size`` items, the last one perhaps shorter, each with how many the network is to be given room for.
 
     A last batch is filled up, so that nothing new is compiled for it; a single small one only to a power of two.
+
+    Raises:
+        UserError: the size is below 1.
     """
+    if size < 1:
+        raise UserError(f"batch_size={size}: must be at least 1")
     iterator, room = iter(items), None
     while batch := list(islice(iterator, size)):
         room = room or min(size, 1 << (len(batch) - 1).bit_length())

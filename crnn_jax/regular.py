@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, NamedTuple
+from unittest import mock
 
 import interegular
+import interegular.fsm
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.errors import UserError
@@ -15,6 +19,7 @@ from crnn_jax.grammar import Chooser, Grammar
 
 PREFIX = "regex:"  # of the names of such grammars, which say all
 _GOES_ON = 4  # of five times, where a sampled text may end
+_MOST_STATES = 5000  # of an automaton; some short patterns, such as .*A.{20}, have millions
 _LONGEST = 200  # characters of a sampled text, before it is brought to its end
 
 
@@ -38,13 +43,14 @@ class Regular(Grammar):
         alphabet: of the texts.
 
     Raises:
-        UserError: the pattern can't be understood, or matches no text of this alphabet.
+        UserError: the pattern can't be understood, takes an automaton that is too large, or matches no text of this alphabet.
     """
 
     def __init__(self, pattern: str, alphabet: Alphabet) -> None:
         self.name, self.alphabet, self.pattern = PREFIX + pattern, alphabet, pattern
         try:
-            automaton: Any = interegular.parse_pattern(_without_anchors(pattern)).to_fsm()
+            with _bounded():
+                automaton: Any = interegular.parse_pattern(_without_anchors(pattern)).to_fsm()
         except RecursionError:
             raise UserError(f"the regular expression {pattern[:40]!r} ... can't be used: its brackets are too deep") from None
         except Exception as error:  # the library raises its own kinds, and plain ones for what makes no sense
@@ -128,6 +134,25 @@ class Regular(Grammar):
         raise AssertionError("`advance` leads to no dead end")
 
 
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Lets interegular, which has no limit of its own, give up on automata that are too large."""
+    crawl = interegular.fsm.crawl
+
+    def bounded(alphabet: Any, initial: Any, final: Callable[[Any], bool], follow: Any) -> Any:
+        states = count(1)
+
+        def counted(state: Any) -> bool:  # is asked once of each state
+            if next(states) > _MOST_STATES:
+                raise ValueError(f"an automaton for it would have more than {_MOST_STATES} states")
+            return final(state)
+
+        return crawl(alphabet, initial, counted, follow)
+
+    with mock.patch.object(interegular.fsm, "crawl", bounded):
+        yield
+
+
 def _without_anchors(pattern: str) -> str:
     """A whole text is matched in any case."""
     pattern = pattern.removeprefix("^")
@@ -139,4 +164,5 @@ def _reason(error: BaseException) -> str:
     """Of an error of interegular's, which leaves the words to the one before it, or goes on with all that might follow."""
     while not str(error) and (error.__cause__ or error.__context__):
         error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    return " ".join(str(error).partition(". Got")[0].split()) or type(error).__name__
+    reason = " ".join(str(error).partition(". Got")[0].split()) or type(error).__name__
+    return "^ may only be its first character, and $ its last" if reason in ("'^'", "'$'") else reason

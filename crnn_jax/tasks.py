@@ -24,6 +24,7 @@ from crnn_jax.data.folder import (
     Labels,
     Problem,
     Requirements,
+    has_labels,
     label_problems,
     labels_of_names,
     parse_labels,
@@ -334,7 +335,7 @@ def folder(
     Args:
         path: of the folder. A line of ``labels.txt`` is a text, spaces included; where a ``grammar`` computes values, it is a
             text without spaces, a space and the value.
-        alphabet: of the texts; None: the characters that they have.
+        alphabet: of the texts; None: that of the grammar, or the characters that they have.
         height: that all pictures are brought to, in pixels; None: enough for the texts to have columns to spare.
         colour: whether it tells something.
         augment: how far the pictures for training are changed, see `crnn_jax.data.augment.AugmentedSource`; 0: not at all.
@@ -343,19 +344,23 @@ def folder(
         bad_examples: see `from_folder`.
 
     Raises:
-        UserError: the folder can't be read, holds bad examples, or too few for three splits; or the expression can't be used.
+        UserError: the folder can't be read, holds bad examples, or too few for three splits; the expression can't be used; or
+            a number is out of range.
     """
     path = Path(path)
-    has_labels = any((path / name).is_file() for name in LABEL_FILES)
+    if (height is not None and height < 1) or augment < 0:
+        raise UserError(f"height={height} must be at least 1, augment={augment} at least 0")
     computes = grammar is not None and grammar.computes
-    labels = parse_labels(path, values=computes) if has_labels else labels_of_names(path)
-    if not has_labels:
+    labels = parse_labels(path, values=computes) if has_labels(path) else labels_of_names(path)
+    if not has_labels(path):
         logger.info("%s: there is no %s: names are taken for texts", path, ", ".join(LABEL_FILES))
     rows = _rows_without(labels, [problem for problem in label_problems(labels) if not problem.harmless], bad_examples)
     texts = [row.text for row in rows]
-    known = Alphabet.of(texts) if alphabet is None else Alphabet(alphabet) if isinstance(alphabet, str) else alphabet
+    alphabet = Alphabet(alphabet) if isinstance(alphabet, str) else alphabet
+    if alphabet is None:
+        alphabet = grammar.alphabet if grammar is not None else Alphabet.of(texts)
     if pattern is not None:
-        grammar = Regular(pattern, known)
+        grammar = Regular(pattern, alphabet)
     sizes = survey.sizes_of(rows)
     if not sizes:
         raise UserError(f"{path}: no picture can be read")
@@ -370,7 +375,7 @@ def folder(
     widths = tuple(sorted({max(_NARROWEST, -(-math.ceil(width) // _WIDTH_STEP) * _WIDTH_STEP) for width in needed}))
     task = Task(
         name="folder",
-        alphabet=known,
+        alphabet=alphabet,
         preparation=Preparation(height, widths[-1], equalize="never" if colour else "grey", widths=widths, enlarge=True),
         max_length=max(map(len, texts), default=1),
         source=_FolderSplits({}),

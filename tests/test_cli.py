@@ -92,6 +92,11 @@ def test_broken_pictures_are_named_and_the_rest_is_read_in_order(capsys, trained
     assert status == 1
     assert lines == [expected[0], "", expected[2], expected[3], "", ""]
     assert [name in line for name, line in zip(("1.png", "4.png", "none.png"), err.splitlines(), strict=True)] == [True] * 3
+    files = []
+    for form in ("text", "tsv", "json"):
+        run(capsys, "read", *paths, "--model", trained, "--format", form, "--out", folder / f"lines.{form}")
+        files.append(folder / f"lines.{form}")
+    assert run(capsys, "vote", *files)[:2] == (0, lines[:COUNT])  # all have a line for each picture
 
 
 def test_pictures_of_other_kinds_are_read(capsys, trained, folder):
@@ -111,6 +116,10 @@ def test_pictures_of_other_kinds_are_read(capsys, trained, folder):
     [
         (["read", "nowhere/*.png", "--model", "x"], "matches no file"),
         (["read", "a.png", "--model", "nowhere"], "no such directory"),
+        (["read", "a.png"], "a.png: there is no such file"),
+        (["check", "."], "--names"),
+        (["evaluate", "."], "--names"),
+        (["serve", "--host", "nowhere.invalid"], "can't listen"),
         (["evaluate", "nowhere", "--model", "x"], "no such folder"),
         (["generate", "captcha", "--count", "1", "--out", "new", "--variant", "faint"], "captcha has no variants"),
         (["generate", "level1", "--count", "1", "--out", "new", "--variant", "loud"], "no variant 'loud' of level1"),

@@ -6,10 +6,11 @@ from PIL import Image
 from sources import Bars
 
 import crnn_jax
-from crnn_jax import UserError, tasks
+from crnn_jax import Alphabet, UserError, tasks
 from crnn_jax.data.augment import AugmentedSource, augment
 from crnn_jax.data.examples import Example
 from crnn_jax.drawing.random import Draws
+from crnn_jax.regular import Regular
 from crnn_jax.training.config import Config
 
 
@@ -44,6 +45,17 @@ def test_small_pictures_are_enlarged_and_large_ones_made_smaller(bars):
     prepared = task.preparation(np.full((16, 64, 3), 9, np.uint8))
     assert prepared.shape[1] == 128
     assert prepared.all()
+
+
+def test_the_alphabet_of_a_grammar_is_taken(bars):
+    ab = Regular("[10]+", Alphabet("10"))  # another order than that of the characters found
+    assert tasks.folder(bars, grammar=ab).alphabet == ab.alphabet
+
+
+@pytest.mark.parametrize("options", [{"height": 0}, {"height": -5}, {"augment": -1}])
+def test_numbers_out_of_range(bars, options):
+    with pytest.raises(UserError, match="must be at least"):
+        tasks.folder(bars, **options)
 
 
 def test_a_given_alphabet_and_a_pattern(bars):

@@ -20,6 +20,11 @@ def pictures():
     return [Bars("test", 0)[i] for i in range(9)]
 
 
+def test_a_batch_has_pictures(trained):
+    with pytest.raises(UserError, match="batch_size=0"):
+        crnn_jax.load(trained).read([np.zeros((16, 64, 3), np.uint8)], batch_size=0)
+
+
 def test_a_folder_of_a_network_s_name_is_no_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "level1").mkdir()

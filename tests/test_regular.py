@@ -74,6 +74,8 @@ def test_a_checkpoint_s_name_says_all():
         ("(a", "can't be used: Can not match at index 2$"),
         ("x", "matches no text"),
         (r"(.)\1", "can't be used: Group ref"),
+        ("1$|2", "may only be its first character"),
+        (r"\d*1\d{18}", "more than 5000 states"),
     ],
 )
 def test_what_can_not_be_used(pattern, message):

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from crnn_jax.data.folder import picture_sizes
+from crnn_jax.data.folder import LABEL_FILES, has_labels, picture_sizes
+from crnn_jax.data.images import read_image
 from crnn_jax.drawing.level2 import BLOCK_WIDTH, LINE_HEIGHTS
 from crnn_jax.errors import UserError
 from crnn_jax.host import keep_compilations, keep_freed_memory
@@ -36,6 +37,17 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_names(parser: argparse.ArgumentParser) -> None:
     """Adds ``--names``."""
     parser.add_argument("--names", action="store_true", help="the names of the pictures are their texts")
+
+
+def need_labels(folder: Path, names: bool) -> None:
+    """Checks that a folder says its texts in a file, unless ``--names`` says that they are elsewhere.
+
+    Raises:
+        UserError: it doesn't.
+    """
+    if not names and folder.is_dir() and not has_labels(folder):
+        files = f"{', '.join(LABEL_FILES[:-1])} or {LABEL_FILES[-1]}"
+        raise UserError(f"{folder}: holds no {files}; with --names the names of the pictures are their texts")
 
 
 def add_decode(parser: argparse.ArgumentParser) -> None:
@@ -105,10 +117,12 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
             first.setdefault(suits(*size), (path, size))
     names = [name for name in first if name is not None]
     if not names or (all_suit and None in first):
-        reason = "none can be read"
+        reason = "none can be opened"
         if None in first:
             path, (width, height) = first[None]
             reason = f"{path} is {width}x{height}"
+        elif not first:
+            read_image(paths[0])  # says why it can't be opened
         raise UserError(f"which model suits these pictures can't be told from their size ({reason}): --model names one")
     print(f"the pictures look like {' and '.join(f'{name} (--model={name})' for name in names)}", file=sys.stderr)
     return names
@@ -143,6 +157,14 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def port(text: str) -> int:
+    """An argument that is the number of a TCP port; 0: any that is free."""
+    value = int(text)
+    if not 0 <= value < 2**16:
+        raise argparse.ArgumentTypeError("must be from 0 to 65535")
     return value
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crnn_jax.cli.arguments import Commands, add_decode, add_model, add_names, load
+from crnn_jax.cli.arguments import Commands, add_decode, add_model, add_names, load, need_labels
 from crnn_jax.cli.reading import Clock, escaped, read_files
 from crnn_jax.data.folder import Labelled, read_labels
 from crnn_jax.data.images import UnreadableImage, read_image
@@ -49,8 +49,9 @@ class _Judged(NamedTuple):
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from crnn_jax.metrics import Score, wilson_interval
-    from crnn_jax.recognizer import Reading
+    from crnn_jax.recognizer import NOTHING_READ
 
+    need_labels(arguments.folder, arguments.names)
     labels = read_labels(arguments.folder, names=arguments.names)
     model = load(arguments.model, [label.path for label in labels])
     if not (model.grammar and model.grammar.computes):
@@ -64,7 +65,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             if isinstance(reading, UnreadableImage):
                 print(f"error: {reading}", file=sys.stderr)
             if isinstance(reading, NoFormula):  # a mistake of ours, not of the file
-                judged.append(_Judged(path, label.text, Reading("", 0.0, None, False, ())))
+                judged.append(_Judged(path, label.text, NOTHING_READ))
             elif isinstance(reading, UnreadableImage):
                 failed.append(label)
             else:

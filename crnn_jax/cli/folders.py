@@ -15,14 +15,14 @@ from PIL import Image
 
 from crnn_jax import locate, tasks
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.cli.arguments import Commands, add_names, positive, seed
+from crnn_jax.cli.arguments import Commands, add_names, need_labels, positive, seed
 from crnn_jax.data import survey
 from crnn_jax.data.folder import (
-    LABEL_FILES,
     Labels,
     Problem,
     Requirements,
     find_images,
+    has_labels,
     label_problems,
     labels_of_names,
     parse_labels,
@@ -112,6 +112,7 @@ def _check(arguments: argparse.Namespace) -> int:
     computes = bool(task and task.grammar and task.grammar.computes)
     if task and (arguments.alphabet or arguments.pattern):
         raise UserError("--task has an alphabet and a grammar: leave out --alphabet and --pattern")
+    need_labels(arguments.folder, arguments.names)
     labels = labels_of_names(arguments.folder) if arguments.names else parse_labels(arguments.folder, values=computes)
     requirements = task.requirements if task else _own_requirements(labels, arguments.alphabet, arguments.pattern)
     problems = list(label_problems(labels, requirements))
@@ -122,6 +123,7 @@ def _check(arguments: argparse.Namespace) -> int:
     scaled = ""
     if task is None:
         problems += survey.numbers_beside(labels.rows, labels.file)
+        problems += survey.names_before(labels.rows, labels.file)
         problems += survey.rare_characters(labels.rows, labels.file)
         if sizes:
             height = arguments.height or survey.suiting_height(labels.rows, sizes)
@@ -138,7 +140,9 @@ def _check(arguments: argparse.Namespace) -> int:
     longest = max((len(row.text) for row in labels.rows), default=0)
     print(f"{len(labels.rows)} labels, {len(characters)} characters ({characters}), the longest text has {longest}")
     shares = Counter(split_of(row.path.name) for row in labels.rows)
-    print(f"pictures to train on: {shares['train']}, to validate: {shares['validation']}, to test: {shares['test']}{scaled}")
+    few = "" if len(shares) == 3 else " (too few for training: there must be one of each)"
+    counts = f"train on: {shares['train']}, to validate: {shares['validation']}, to test: {shares['test']}"
+    print(f"pictures to {counts}{few}{scaled}")
     print(f"{errors} errors, {len(problems) - errors} notes" if problems else "nothing is wrong")
     return 1 if errors else 0
 
@@ -201,7 +205,7 @@ def _locate(arguments: argparse.Namespace) -> int:
     names = Counter(path.stem for path in paths)
     if twice := [path for path in paths if names[path.stem] > 1]:
         raise UserError(f"{twice[0]}: another picture has the same name, {twice[0].stem}")
-    folders = [Path(path) for path in arguments.paths if any((Path(path) / name).is_file() for name in LABEL_FILES)]
+    folders = [Path(path) for path in arguments.paths if has_labels(path)]
     labels = [parse_labels(folder) for folder in folders]
     with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
         problems = crops.save_all_crops(paths, out, arguments.workers, bar.update)

@@ -45,9 +45,11 @@ def add(commands: Commands) -> None:
 
 
 def _read(arguments: argparse.Namespace) -> int:
+    from crnn_jax.recognizer import NOTHING_READ
+
     paths = find_images(arguments.paths)
     models = load_each(arguments.model, paths)
-    failed = 0
+    failed = doubtful = 0
     if arguments.timing:  # compile first
         for model in models.values():
             model.warm_up(len(paths))
@@ -58,10 +60,12 @@ def _read(arguments: argparse.Namespace) -> int:
             if isinstance(reading, UnreadableImage):
                 failed += 1
                 print(f"error: {reading}", file=sys.stderr)
-                if arguments.format == "text":  # which names no pictures: line i stays that of picture i
-                    print(file=out)
+                print(_line(path, NOTHING_READ, arguments.format), file=out)  # line i stays that of picture i
             else:
+                doubtful += not reading.valid
                 print(_line(path, reading, arguments.format), file=out)
+    if doubtful:
+        print(f"{doubtful} readings aren't valid: no text of the task, or no likelier than that there is none", file=sys.stderr)
     if arguments.timing:
         print(clock.report(len(paths)), file=sys.stderr)
     return 1 if failed else 0

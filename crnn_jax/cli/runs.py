@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crnn_jax import tasks
-from crnn_jax.cli.arguments import Commands, load_one, positive
+from crnn_jax.cli.arguments import Commands, load_one, port, positive
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.errors import UserError
 from crnn_jax.training.compare import compare, distinct_names, table
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from crnn_jax.recognizer import Recognizer
 
 _SUFFIXES = {"weights": ".safetensors", "stablehlo": ".stablehlo", "onnx": ".onnx"}
+_CONNECTIONS = 256  # to the server, at a time
 
 
 def add(commands: Commands) -> None:
@@ -53,7 +57,7 @@ def add(commands: Commands) -> None:
         "models", nargs="*", metavar="MODEL", help="runs, files or names; the default is all that come with the package"
     )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
-    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--port", type=port, default=8000, help="0: any that is free")
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -102,8 +106,17 @@ def _serve(arguments: argparse.Namespace) -> int:
     names = {Path(name).resolve().name: name for name in arguments.models or weights.names()}
     if len(names) < len(arguments.models):
         raise UserError(f"two models have the same name: {', '.join(arguments.models)}")
-    app = make_app({name: load_one(model) for name, model in names.items()})
-    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning")
+    family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
+    try:
+        listening = socket.create_server((arguments.host, arguments.port), family=family)
+    except OSError as error:
+        raise UserError(f"{arguments.host}:{arguments.port}: can't listen there ({error.strerror or error})") from None
+    with listening, contextlib.suppress(KeyboardInterrupt):
+        app = make_app({name: load_one(model) for name, model in names.items()})
+        host = f"[{arguments.host}]" if family == socket.AF_INET6 else arguments.host
+        print(f"http://{host}:{listening.getsockname()[1]}, until Ctrl-C", file=sys.stderr)
+        config = uvicorn.Config(app, log_level="warning", limit_concurrency=_CONNECTIONS)
+        uvicorn.Server(config).run(sockets=[listening])
     return 0
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from crnn_jax.data.folder import Labelled
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.errors import UserError
-from crnn_jax.locate import join, lines, locate
+from crnn_jax.locate import Located, NoFormula, join, lines, locate
 
 CROPS = "crops"  # folder of the lines, N_0.png ... for N.png, from top to bottom
 _GREEN = (0, 160, 0)
@@ -39,10 +39,8 @@ def save_stages(path: Path, out: Path) -> int:
     for box in located.boxes:
         cv2.rectangle(drawn, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), _GREEN, 2)
     pictures = {f"{i + 1}-{name}": stage for i, (name, stage) in enumerate(located.stages.items())} | {"boxes": drawn}
-    try:
-        crops = lines(image, located.boxes)
-    finally:
-        _save(pictures, out)
+    _save(pictures, out)
+    crops = _lines(path, image, located)
     _save({f"line-{i + 1}": crop for i, crop in enumerate(crops)} | {"strip": join(crops)}, out)
     return len(crops)
 
@@ -55,12 +53,16 @@ def save_crops(path: Path, name: str, out: Path) -> None:
         UserError: the folder can't be written.
     """
     image = read_image(path)
-    try:
-        crops = lines(image, locate(image).boxes)
-    except UnreadableImage as error:
-        raise type(error)(f"{path}: {error}") from None
+    crops = _lines(path, image, locate(image))
     _save({f"{CROPS}/{name}_{i}": crop for i, crop in enumerate(crops)} | {name: join(crops)}, out)
     crop_path(out, name, len(crops)).unlink(missing_ok=True)  # of another picture of that name, located before
+
+
+def _lines(path: Path, image: np.ndarray, located: Located) -> list[np.ndarray]:
+    try:
+        return lines(image, located.boxes)
+    except NoFormula as error:
+        raise NoFormula(f"{path}: {error}") from None
 
 
 def save_all_crops(

@@ -83,6 +83,11 @@ class Requirements:
     grammar: Grammar | None = None
 
 
+def has_labels(folder: str | Path) -> bool:
+    """Whether a folder holds a file of labels."""
+    return any((Path(folder) / name).is_file() for name in LABEL_FILES)
+
+
 def parse_labels(folder: str | Path, *, values: bool = True) -> Labels:
     """Reads the labels of a folder, whatever else is wrong there.
 
@@ -186,7 +191,8 @@ def read_labels(folder: str | Path, *, names: bool = False, values: bool = True)
 def refuse(problems: Sequence[Problem], labels: Labels, advice: str = "") -> None:
     """Raises a UserError that names the first problem and counts the others, if there are any."""
     if problems:
-        more = f"; and {len(problems) - 1} more, which `crnn-jax check {labels.file.parent}` lists" if problems[1:] else ""
+        check = f"`crnn-jax check {labels.file.parent}`, with the same --task, --alphabet and --pattern,"
+        more = f"; and {len(problems) - 1} more, which {check} lists" if problems[1:] else ""
         raise UserError(f"{problems[0]}{more}{advice}")
 
 

@@ -46,6 +46,13 @@ def numbers_beside(rows: Sequence[Labelled], file: Path) -> Iterator[Problem]:
         yield Problem(str(file), what, harmless=True)
 
 
+def names_before(rows: Sequence[Labelled], file: Path) -> Iterator[Problem]:
+    """Texts that all begin with a picture's name."""
+    if file.suffix == ".txt" and rows and all((file.parent / row.text.partition(" ")[0]).is_file() for row in rows):
+        what = "all texts begin with a picture's name, which would be learned: line i, from 0, is the text of i.png alone"
+        yield Problem(str(file), f"{what}; for other names there is labels.tsv", harmless=True)
+
+
 def narrow_pictures(rows: Sequence[Labelled], sizes: Mapping[Path, tuple[int, int]], height: int) -> Iterator[Problem]:
     """Texts that need more columns than a network has for their picture, once that is brought to some height."""
     for row in rows:
@@ -53,7 +60,8 @@ def narrow_pictures(rows: Sequence[Labelled], sizes: Mapping[Path, tuple[int, in
             width, rows_of_it = sizes[row.path]
             room = int(width * height / rows_of_it) // PIXELS_OF_A_COLUMN
             if (needed := columns(row.text)) > room:
-                what = f"{row.text!r} needs {needed} columns, and a height of {height} pixels leaves {room}: take a larger one"
+                what = f"{row.text!r} needs {needed} columns, and a height of {height} pixels leaves {room}"
+                what += ": take a larger one, or training leaves it out"
                 yield Problem(row.place, what, row, harmless=True)
 
 

@@ -103,7 +103,7 @@ def test_byte_order_mark_and_crlf_are_told_and_harmless(tmp_path):
 
 def test_read_labels_names_the_first_problem_and_counts_the_rest(tmp_path):
     folder = make(tmp_path / "x", ["1+1+1", "", "2+2+2", "3+3+3"], pictures=2)
-    with pytest.raises(UserError, match=r"line 2: is empty; and 2 more, which `crnn-jax check .*` lists"):
+    with pytest.raises(UserError, match=r"line 2: is empty; and 2 more, which `crnn-jax check .*`.* lists"):
         read_labels(folder)
 
 
@@ -164,6 +164,14 @@ def test_spaces_belong_to_texts_where_nothing_is_computed(tmp_path, capsys):
     assert sources.source("train", 0)[0].text in texts
     assert main(["check", str(folder)]) == 1  # all pictures are the same
     assert "all texts end in a space and a number" in capsys.readouterr().out
+
+
+def test_names_of_pictures_in_the_texts_are_told(tmp_path, capsys):
+    folder = make(tmp_path / "named", ["0.png AB", "1.png CD"])
+    main(["check", str(folder)])
+    out = capsys.readouterr().out
+    assert "all texts begin with a picture's name" in out
+    assert "too few for training" in out
 
 
 @pytest.mark.parametrize(
