@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from crnn_jax import locate, tasks
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.cli.arguments import Commands, add_names, need_labels, positive, seed
 from crnn_jax.data import survey
+from crnn_jax.data.examples import Example
 from crnn_jax.data.folder import (
     Labels,
     Problem,
@@ -46,6 +47,12 @@ def add(commands: Commands) -> None:
     generate.add_argument("--seed", type=seed, default=0)
     variants = f"level1 has {', '.join(tasks.LEVEL1_STYLES)}, level2 {', '.join(tasks.LEVEL2_STYLES)}"
     generate.add_argument("--variant", help=f"of the task; {variants}")
+    generate.add_argument(
+        "--drawing",
+        choices=("host", "device"),
+        default="host",
+        help="device: as training with --drawing=device draws them; of level 2 strips",
+    )
     generate.add_argument(
         "--judge",
         action="store_true",
@@ -79,7 +86,8 @@ def add(commands: Commands) -> None:
 
 def _generate(arguments: argparse.Namespace) -> int:
     task = tasks.by_name(arguments.task, arguments.variant)
-    source = task.source("test" if arguments.judge else "generate", arguments.seed)
+    if arguments.judge and arguments.drawing == "device":
+        raise UserError("--judge draws on the host: leave out --drawing")
     folder: Path = arguments.out
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is not an empty folder")
@@ -89,8 +97,7 @@ def _generate(arguments: argparse.Namespace) -> int:
             (folder / "labels.txt").open("w", encoding="utf-8") as labels,
             progress_bar(arguments.count, unit="image", description="generate", leave=False) as bar,
         ):
-            for i in range(arguments.count):
-                example = source[i]
+            for i, example in enumerate(_drawn(task, arguments)):
                 Image.fromarray(example.image).save(folder / f"{i}.png")
                 value = _value(task.grammar, example.text)
                 print(example.text if value is None else f"{example.text} {value}", file=labels, flush=True)
@@ -98,6 +105,15 @@ def _generate(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
     return 0
+
+
+def _drawn(task: tasks.Task, arguments: argparse.Namespace) -> Iterator[Example]:
+    if arguments.drawing == "device":
+        from crnn_jax import device_drawing
+
+        return device_drawing.examples(task, arguments.seed, arguments.count)
+    source = task.source("test" if arguments.judge else "generate", arguments.seed)
+    return (source[i] for i in range(arguments.count))
 
 
 def _value(grammar: Grammar | None, text: str) -> str | None:

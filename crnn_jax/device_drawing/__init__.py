@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from crnn_jax.data.drawn import CAPTCHA_HARD, CAPTCHA_LENGTH
+from crnn_jax.data.examples import Example
 from crnn_jax.device_drawing import captcha, level1, level2
 from crnn_jax.device_drawing.contrast import stretch
 from crnn_jax.device_drawing.drawn import Draw, Drawn
@@ -33,7 +35,7 @@ def make_draw(task: Task) -> Draw:
     Raises:
         UserError: it can't be drawn on a device: its pictures come from a folder, or are prepared in another way.
     """
-    draw = _make_draw(task)
+    draw = make_plain_draw(task)
     preparation = task.preparation
     if preparation.equalize not in _CONTRASTS or preparation.lines > 1:
         raise UserError(f"drawing on the device: there is no equalize={preparation.equalize}, lines={preparation.lines}")
@@ -49,7 +51,34 @@ def make_draw(task: Task) -> Draw:
     return draw_prepared
 
 
-def _make_draw(task: Task) -> Draw:
+def examples(task: Task, seed: int, count: int) -> Iterator[Example]:
+    """Training pictures of a task as they are drawn, not prepared, and their texts.
+
+    Args:
+        task: one that `make_plain_draw` draws.
+        seed: of the pictures.
+        count: of them.
+    """
+    draw = jax.jit(jax.vmap(make_plain_draw(task)))
+    for first in range(0, count, _AT_ONCE):
+        # As many each time, so that it is compiled once and a picture doesn't depend on the count.
+        keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(first + jnp.arange(_AT_ONCE))
+        drawn = jax.tree.map(np.asarray, draw(keys))
+        for i in range(min(_AT_ONCE, count - first)):
+            width, height = drawn.size[i]
+            text = task.alphabet.decode(drawn.ids[i, : drawn.length[i]].tolist())
+            yield Example(drawn.image[i, :height, :width], text)
+
+
+_AT_ONCE = 64
+
+
+def make_plain_draw(task: Task) -> Draw:
+    """Draws the training pictures of a task as they are, before any preparation.
+
+    Raises:
+        UserError: see `make_draw`.
+    """
     data = task.data
     match task.name:
         case "captcha" if "emphasis" in data:

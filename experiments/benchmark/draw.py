@@ -1,13 +1,19 @@
-"""Drawing, against the unmodified ``captcha`` package: one core each."""
+"""Drawing, against the unmodified ``captcha`` package: one core each; and as JAX functions, on the device that there is, whose
+pictures are compared with the host's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
+import jax
+import numpy as np
 from captcha.image import ImageCaptcha
 
 from crnn_jax import tasks
-from crnn_jax.data.examples import Source
+from crnn_jax.data.examples import Example, Source
+from crnn_jax.device_drawing import examples, make_plain_draw
 from crnn_jax.drawing.random import Draws
 from experiments.benchmark.report import Row, in_turns, row
 
@@ -20,6 +26,11 @@ def rows(count: int | None, seed: int) -> Iterator[Row]:
     """Pictures a second of one core; those of levels 1 and 2 against captchas too, for want of a package that draws them."""
     generator = ImageCaptcha(170, 80)
     texts = ["".join(Draws(seed, "generate", i).choice(_CHARACTERS) for _ in range(4)) for i in range(max(_PICTURES.values()))]
+
+    def peer(pictures: int) -> None:
+        for text in texts[:pictures]:
+            generator.generate_image(text)
+
     sources = (
         tasks.captcha().source("train", seed),
         tasks.level1().source("train", seed),
@@ -32,9 +43,37 @@ def rows(count: int | None, seed: int) -> Iterator[Row]:
             for i in range(pictures):
                 source[i]
 
-        def peer(pictures: int = pictures) -> None:
-            for text in texts[:pictures]:
-                generator.generate_image(text)
-
-        a, b = in_turns(ours, peer, count or _ROUNDS, warm_up=1)
+        a, b = in_turns(ours, functools.partial(peer, pictures), count or _ROUNDS, warm_up=1)
         yield row("draw", f"{name}, one core", pictures / a, pictures / b, "images/s")
+    for name, task in _TASKS.items():
+        draw, keys = jax.jit(jax.vmap(make_plain_draw(task))), jax.random.split(jax.random.key(seed), _AT_ONCE)
+        a, b = in_turns(
+            lambda draw=draw, keys=keys: jax.block_until_ready(draw(keys)),  # type: ignore[misc]
+            functools.partial(peer, _PICTURES[name]),
+            count or _ROUNDS,
+        )
+        yield row("draw", f"{name}, {jax.devices()[0].device_kind}", _AT_ONCE / a, _PICTURES[name] / b, "images/s")
+        host, device = task.source("train", seed), [*examples(task, seed, _COMPARED)]
+        for what, statistic in _STATISTICS.items():
+            a, b = (
+                float(np.mean([statistic(example) for example in of])) for of in (device, (host[i] for i in range(_COMPARED)))
+            )
+            yield row("draw", f"{name}, device and host: {what}", a, b, "")
+
+
+def _ink(example: Example) -> float:
+    """Percentage of pixels that haven't the most frequent colour."""
+    colours = example.image.reshape(-1, 3).astype(np.int64) @ [1 << 16, 1 << 8, 1]
+    return 100 * (1 - np.unique(colours, return_counts=True)[1].max() / len(colours))
+
+
+_TASKS = {"captchas": tasks.captcha(), "level 1": tasks.level1(), "level 2, strips": tasks.level2()}
+_STATISTICS: dict[str, Callable[[Example], float]] = {
+    "mean level": lambda example: float(example.image.mean()),
+    "levels' deviation": lambda example: float(example.image.std()),
+    "pixels that aren't background, %": _ink,
+    "width": lambda example: example.image.shape[1],
+    "characters": lambda example: len(example.text),
+}
+_COMPARED = 500  # pictures
+_AT_ONCE = 256  # a batch of pictures drawn on the device

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from crnn_jax import tasks
+from crnn_jax import device_drawing, tasks
+from crnn_jax.cli import main
+from crnn_jax.data.images import read_image
 from crnn_jax.device_drawing import captcha as device_captcha
-from crnn_jax.device_drawing import line, make_draw
+from crnn_jax.device_drawing import examples, line, make_draw
 from crnn_jax.drawing import captcha
 from crnn_jax.drawing.fonts import glyph
 from crnn_jax.drawing.random import Draws
@@ -94,6 +96,18 @@ def test_pictures_are_statistically_those_of_the_package():
     for axis in (1, 2):
         filled = [(p.min(axis=3) < 200).mean(axis=(0, axis)) for p in (ours, package)]
         np.testing.assert_allclose(*filled, atol=0.2)
+
+
+def test_pictures_of_a_command_are_those_of_a_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr(device_drawing, "_AT_ONCE", 4)
+    few, many = (list(examples(tasks.captcha(), 5, count)) for count in (3, 6))
+    assert [example.text for example in few] == [example.text for example in many[:3]]
+    assert len({example.text for example in many}) == 6
+    assert (
+        main(["generate", "captcha", "--count", "3", "--seed", "5", "--drawing", "device", "--out", str(tmp_path / "new")]) == 0
+    )
+    np.testing.assert_array_equal(read_image(tmp_path / "new" / "2.png"), few[2].image)
+    assert (tmp_path / "new" / "labels.txt").read_text().split() == [example.text for example in few]
 
 
 def test_an_arc_is_unbroken_and_one_pixel_wide():
