@@ -60,7 +60,7 @@ class Reading:
         text: all of it.
         confidence: the probability that the network gives the text, over all its alignments.
         value: what the text comes to, for tasks that compute.
-        valid: whether the text can be one of the task's, and likelier than that there is none.
+        valid: whether the text can be one of the task's, is likelier than that there is none, and not quite unlikely.
         characters: one by one.
     """
 

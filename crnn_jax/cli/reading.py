@@ -65,7 +65,7 @@ def _read(arguments: argparse.Namespace) -> int:
                 doubtful += not reading.valid
                 print(_line(path, reading, arguments.format), file=out)
     if doubtful:
-        print(f"{doubtful} readings aren't valid: no text of the task, or no likelier than that there is none", file=sys.stderr)
+        print(f"{doubtful} readings aren't valid: no text of the task, or quite unlikely", file=sys.stderr)
     if arguments.timing:
         print(clock.report(len(paths)), file=sys.stderr)
     return 1 if failed else 0

@@ -196,9 +196,27 @@ class ResNet(nn.Module):
         return blank_out(Normalization(**self.normalization)(x), widths)
 
 
+class _DenseLayer(nn.Module):
+    """Adds channels to those that came before."""
+
+    growth: int
+    initialization: Initialization
+    normalization: dict[str, Any]
+
+    @nn.compact
+    def __call__(self, x: jax.Array, widths: jax.Array | None) -> jax.Array:
+        y = blank_out(Normalization(**self.normalization)(x), widths)
+        y = convolution(4 * self.growth, "SAME", self.initialization, x.dtype, size=1)(y)
+        y = blank_out(Normalization(**self.normalization)(y), widths)
+        y = convolution(self.growth, "SAME", self.initialization, x.dtype)(y)
+        return jnp.concatenate([x, y], axis=-1)
+
+
 class DenseNet(nn.Module):
     """Three dense blocks, whose layers see all that came before; after each, half the channels and a pooling (Huang et al.,
-    "Densely connected convolutional networks", 2017, section 3: DenseNet-BC).
+    "Densely connected convolutional networks", 2017, section 3: DenseNet-BC). What a layer computes is computed once more for
+    the gradients, or its normalised inputs would fill the memory (Pleiss et al., "Memory-efficient implementation of
+    DenseNets", 2017).
 
     Attributes:
         initialization: of the kernels (He et al. 2015).
@@ -209,8 +227,8 @@ class DenseNet(nn.Module):
 
     initialization: Initialization
     normalization: dict[str, Any]
-    layers: int = 6
-    growth: int = 16
+    layers: int = 8
+    growth: int = 8
 
     GEOMETRY = Geometry(stride=8)
 
@@ -218,13 +236,10 @@ class DenseNet(nn.Module):
     def __call__(self, x: jax.Array, widths: jax.Array | None = None) -> jax.Array:
         """(B, H, W, 3) to (B, H', T, C); past the widths, (B,) int, nothing is seen."""
         x, widths = _stem(x, widths, 2 * self.growth, self.initialization)
+        layer = nn.remat(_DenseLayer)
         for height, width in _STAGES:
             for _ in range(self.layers):
-                y = blank_out(Normalization(**self.normalization)(x), widths)
-                y = convolution(4 * self.growth, "SAME", self.initialization, x.dtype, size=1)(y)
-                y = blank_out(Normalization(**self.normalization)(y), widths)
-                y = convolution(self.growth, "SAME", self.initialization, x.dtype)(y)
-                x = jnp.concatenate([x, y], axis=-1)
+                x = layer(self.growth, self.initialization, self.normalization)(x, widths)
             y = blank_out(Normalization(**self.normalization)(x), widths)
             y = convolution(x.shape[-1] // 2, "SAME", self.initialization, x.dtype, size=1)(y)
             x = max_pool(y, height, width)
