@@ -26,6 +26,17 @@ def test_every_public_name_is_documented():
         assert name == "__version__" or f"crnn_jax.{name}" in TEXT, name
 
 
+@pytest.mark.parametrize("name", ["tasks", "grammar", "ctc", "locate", "vote", "export"])
+def test_every_name_of_a_public_module_is_documented(name):
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    module = importlib.import_module(f"crnn_jax.{name}")
+    if re.search(rf"automodule:: crnn_jax.{name}\n +:members:$", page, re.MULTILINE):  # all of them
+        return
+    for public, what in vars(module).items():
+        if not public.startswith("_") and getattr(what, "__module__", "") == module.__name__ and hasattr(what, "__name__"):
+            assert re.search(rf"\b{public}\b", page), public
+
+
 def test_every_command_is_documented_with_its_options():
     from crnn_jax.cli import _parser
 
