@@ -1,5 +1,6 @@
 """The recipes of level 2, and what the experiment says to a folder that doesn't fit."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,19 @@ def test_recombining_too_few_pictures_is_one_line(tmp_path):
     assert result.returncode == 1
     assert "2 pictures are fewer than 89600 for training" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own_folder", [False, True])
+def test_the_document_s_command_runs(own_folder, tmp_path):
+    """As it stands, with our drawing, and with pictures in the competition's format; all of it but the amount."""
+    amount = ["--epochs=1", "--steps_per_epoch=2", "--batch_size=2", "--validation_examples=2", "--eval_examples=2"]
+    command = [sys.executable, "-m", "experiments.level2", "--lr_schedule=step", *amount, f"--workdir={tmp_path / 'run'}"]
+    if own_folder:
+        assert main(["generate", "level2", "--count", "60", "--out", str(tmp_path / "pictures")]) == 0
+        command.append(f"--data_dir={tmp_path / 'pictures'}")
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert report["train_images"] == 4
+    assert report["judge"].startswith(str(tmp_path / "pictures") if own_folder else "our own drawing")
