@@ -106,7 +106,7 @@ _LEAST_HEIGHT = 5  # small pixels of a line; pieces of an arc are lower
 _LEAST_WIDTH = 12
 _SEARCH, _MARGIN = 6, 6  # pixels around a line in which its edges are sought, and that stay around it
 _SEARCH_IN_A_COPY = 24  # to either side: thin strokes at a line's ends are not marked in text that is blurred
-_THIN = 12  # pixels of a level stroke's end, at an end of a line, that may be no thicker than an arc
+_THIN = 16  # pixels beside a line: the end of a level stroke, as thin as an arc, is shorter, and an arc goes on
 _FAINT, _FAINT_SHARE = 10, 0.05  # levels that faint text differs by at most, and its least share of all marks
 _HIGHEST = LINE_HEIGHTS[-1] + 2 * _MARGIN  # pixels of a line as it was drawn
 _EXACT = 0.8  # share of pixels of the very colour of the background, above which noise-free drawing is assumed
@@ -221,7 +221,7 @@ def _tight(marks: _Marks, rough: Box) -> Box:
 
 
 def _with_thin_ends(box: Box, apart: np.ndarray) -> Box:
-    """A box that grows to either side, for some pixels, while what it meets there isn't background."""
+    """A box that grows to either side by what meets it there, unless that goes on like an arc."""
     strip = apart[box.y0 : box.y1]
     left = _leading(strip[:, max(0, box.x0 - _THIN) : box.x0][:, ::-1])
     right = _leading(strip[:, box.x1 : box.x1 + _THIN])
@@ -229,8 +229,9 @@ def _with_thin_ends(box: Box, apart: np.ndarray) -> Box:
 
 
 def _leading(apart: np.ndarray) -> int:
-    """How many columns come before the first that is all background."""
-    return int(np.logical_and.accumulate(np.logical_or.reduce(apart, axis=0)).sum())
+    """How many columns come before the first that is all background; 0 where they are too many."""
+    columns = int(np.logical_and.accumulate(np.logical_or.reduce(apart, axis=0)).sum())
+    return columns if columns < _THIN else 0
 
 
 def locate_document(image: np.ndarray) -> Located:

@@ -29,16 +29,20 @@ def test_all_lines_are_found_and_no_ink_is_lost():
         assert all(box.y1 - box.y0 < 120 for box in found)
 
 
-def test_a_level_stroke_as_thin_as_an_arc_belongs_to_its_line():
-    image, boxes = next(
-        c for c in map(canvas, range(20)) if all(box.x0 >= 12 and box.x1 < c.image.shape[1] - 12 for box in c.boxes)
-    )
+@pytest.mark.parametrize(("length", "belongs"), [(12, True), (30, False)])
+def test_the_end_of_a_thin_level_stroke_belongs_to_its_line_and_an_arc_does_not(length, belongs):
+    image, boxes = next(c for c in map(canvas, range(20)) if all(length < box.x0 < box.x1 < 750 for box in c.boxes))
+    background = image[0, 0].copy()
     for box in boxes:
+        rows = slice(box.y0 - 20, box.y1 + 20)
+        image[rows, : box.x0] = image[rows, box.x1 :] = background
         middle = (box.y0 + box.y1) // 2
-        for at in (box.x0 - 12, box.x1):
-            image[middle : middle + 2, at : at + 12] = 255 - image[0, 0]
-    wider = [box._replace(x0=box.x0 - 12, x1=box.x1 + 12) for box in boxes]
-    assert all(map(Box.holds, locate.locate(image).boxes, wider))
+        for at in (box.x0 - length, box.x1):
+            image[middle : middle + 2, at : at + length] = 255 - background
+    found = locate.locate(image).boxes
+    wider = [box._replace(x0=box.x0 - length, x1=box.x1 + length) for box in boxes]
+    assert all(map(Box.holds, found, boxes))
+    assert all(map(Box.holds, found, wider)) == belongs
 
 
 def test_the_documents_steps_find_the_lines_too():

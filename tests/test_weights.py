@@ -18,7 +18,15 @@ from crnn_jax.cli.arguments import suits
 
 
 @pytest.mark.parametrize(
-    ("name", "share"), [("captcha", 0.9), ("level1", 0.95), ("level2", 0.75), ("level2-drawn", 0.75), ("level2-row", 0.75)]
+    ("name", "share"),
+    [
+        ("captcha", 0.9),
+        ("level1", 0.95),
+        ("level2", 0.75),
+        ("level2-drawn", 0.75),
+        ("level2-quick", 0.75),
+        ("level2-row", 0.75),
+    ],
 )
 def test_those_that_come_with_the_package_read(name, share):
     model = crnn_jax.load(name)
@@ -30,7 +38,7 @@ def test_those_that_come_with_the_package_read(name, share):
 
 
 def test_they_are_small():
-    assert weights.names() == ("captcha", "level1", "level2", "level2-drawn", "level2-row")
+    assert weights.names() == ("captcha", "level1", "level2", "level2-drawn", "level2-quick", "level2-row")
     assert sum(weights.packaged(name).stat().st_size for name in weights.names()) < 15_000_000
 
 
@@ -75,7 +83,9 @@ def test_files_that_are_none_of_ours(tmp_path):
 
 
 def test_a_name_that_is_none(tmp_path):
-    with pytest.raises(UserError, match=r"comes with the package \(captcha, level1, level2, level2-drawn, level2-row\)"):
+    with pytest.raises(
+        UserError, match=r"comes with the package \(captcha, level1, level2, level2-drawn, level2-quick, level2-row\)"
+    ):
         crnn_jax.load("level3")
 
 
@@ -113,6 +123,14 @@ def test_reading_without_a_model(tmp_path, capsys):
     assert "the pictures look like level1 (--model=level1)" in err
 
 
+def test_level2_is_read_by_three_together(tmp_path, capsys):
+    assert main(["generate", "level2", "--count", "2", "--out", str(tmp_path / "a")]) == 0
+    assert main(["evaluate", str(tmp_path / "a"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["computable"] == 1
+    assert "--model=level2,level2-quick,level2-drawn" in err
+
+
 def test_pictures_of_several_kinds_are_read_each_by_its_model(tmp_path, capsys):
     texts = {}
     for kind in ("captcha", "level1"):
@@ -125,8 +143,8 @@ def test_pictures_of_several_kinds_are_read_each_by_its_model(tmp_path, capsys):
     assert main(["read", *paths[:3], str(broken), paths[3], "--format", "tsv"]) == 1
     out, err = capsys.readouterr()
     read = [line.split("\t") for line in out.splitlines()]
-    assert [path for path, *_ in read] == paths
-    assert [len(text) for _, text, *_ in read] == [len(texts[path]) for path in paths]
+    assert [path for path, *_ in read] == [*paths[:3], str(broken), paths[3]]
+    assert [len(text) for _, text, *_ in read] == [len(texts.get(path, "")) for path, *_ in read]
     assert "captcha (--model=captcha) and level1 (--model=level1)" in err
     assert err.count("error:") == 1
     assert "broken.png" in err
@@ -188,18 +206,15 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch, capsys, to, modul
     assert f"{module} is not installed: pip install 'crnn-jax[export]'" in capsys.readouterr().err
 
 
-def test_onnx_runs_where_there_is_no_jax(tmp_path, trained):
-    out = tmp_path / "bars.onnx"
-    assert main(["export", str(trained), "--to", "onnx", "--out", str(out), "--check", "8"]) == 0
-    program = f"""
-import json, sys
-import numpy as np, onnxruntime
-from crnn_jax.data.examples import Preparation
-description = json.load(open({str(out.with_suffix(".json"))!r}))
-picture = Preparation(**description["preparation"])(np.full((32, 90, 3), 200, np.uint8))
-session = onnxruntime.InferenceSession({str(out)!r})
-logits, lengths = session.run(None, {{"images": picture[None], "widths": np.int32([picture.shape[1]])}})
-assert logits.shape[2] == len(description["alphabet"]) + 1
-assert "jax" not in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", program], check=True)
+def test_onnx_runs_where_there_is_no_jax(tmp_path, monkeypatch, capsys):
+    """The program in the docs."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "level1", "--to", "onnx", "--check", "8"]) == 0
+    example = tasks.level1().source("generate", 1)[0]
+    Image.fromarray(example.image).save("a.png")
+    page = (Path(__file__).parent.parent / "docs" / "reading.md").read_text(encoding="utf-8")
+    blocks = (part.split("```")[0] for part in page.split("```python\n")[1:])
+    program = next(block for block in blocks if "onnxruntime" in block)
+    program += '\nimport sys\nassert "jax" not in sys.modules\n'
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == crnn_jax.load("level1").read([example.image], decode="greedy")[0].text

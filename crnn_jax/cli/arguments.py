@@ -29,7 +29,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="MODEL",
         help="a run's directory, a file that export wrote, or the name of one that comes with the package (captcha,"
-        " level1, level2, level2-drawn, level2-row); without it, that one of these which suits the size of the pictures;"
+        " level1, level2, level2-quick, level2-drawn, level2-row); without it, what suits the size of the pictures;"
         " several with commas between them read together",
     )
 
@@ -114,7 +114,7 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
     first: dict[str | None, tuple[Path, tuple[int, int]]] = {}
     for path in paths:
         for size in picture_sizes([path]):
-            first.setdefault(suits(*size), (path, size))
+            first.setdefault(readers(*size), (path, size))
     names = [name for name in first if name is not None]
     if not names or (all_suit and None in first):
         reason = "none can be opened"
@@ -129,7 +129,7 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
 
 
 def suits(width: int, height: int) -> str | None:
-    """Which of our models is for pictures of a size; None: none of them."""
+    """Which of our tasks pictures of a size are of, and by its name the single network that reads them best; None: none."""
     preparations = {name: TASKS[name]().preparation for name in ("captcha", "level1")}
     for name, preparation in preparations.items():
         if (width, height) == (preparation.width, preparation.height):
@@ -137,6 +137,15 @@ def suits(width: int, height: int) -> str | None:
     strip = height <= STRIP_HEIGHT and width > 3 * height  # many a captcha is twice as wide as high
     canvas = height >= min(LINES) * LINE_HEIGHTS[0] and width >= BLOCK_WIDTH  # whole, or what someone cut out of one
     return "level2" if strip or canvas else None
+
+
+_TOGETHER = {"level2": "level2,level2-quick,level2-drawn"}  # networks that read best together
+
+
+def readers(width: int, height: int) -> str | None:
+    """The names of the networks that read pictures of a size, with commas between them; None: none do."""
+    task = suits(width, height)
+    return None if task is None else _TOGETHER.get(task, task)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ installed.
 ``growth``: how the cost of a training step grows with batch size, width, alphabet and devices, against the first point of each
 curve; ``--plots=DIR`` draws the curves.
 ``parts``: what a training step spends its time on, each part alone against the whole step.
+``floor``: how near training steps are to what their products, and the bytes of these, take at least.
 
 ``train``, ``read``, ``ctc`` and ``learn`` need PyTorch: ``pip install 'crnn-jax[bench]'``.
 """
@@ -34,7 +35,7 @@ from crnn_jax.host import prepare_cpu
 from crnn_jax.training.log import log_to_stderr
 from experiments.benchmark.report import Row, machine, print_table
 
-SUITES = ("train", "read", "draw", "ctc", "locate", "readers", "serve", "growth", "parts", "learn")
+SUITES = ("train", "read", "draw", "ctc", "locate", "readers", "serve", "growth", "parts", "floor", "learn")
 
 
 def main(argv: list[str]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
 
+from crnn_jax import tasks
 from crnn_jax.data.examples import Batch
 from crnn_jax.models.crnn import CRNN
 from crnn_jax.tasks import Task
 from crnn_jax.training import steps
-from crnn_jax.training.config import Config
+from crnn_jax.training.config import Config, Dtype
 from crnn_jax.training.schedules import make_optimizer
 from crnn_jax.training.state import create_state
 
@@ -34,6 +36,29 @@ class Case:
     config: Config
     width: int
     length: int
+
+
+_BATCHES = {"cpu": {"light": 64, "vgg222": 32, "vgg346": 8}, "gpu": {"light": 512, "vgg222": 256, "vgg346": 256}}
+
+
+# As in the recipes, but for what is the same for both sides: Adam, and no clipping.
+_NETWORKS = (
+    ("captcha", tasks.captcha, 170, 4, Config(backbone="vgg222", dropout=0.2, drop_columns=2)),
+    ("captcha", tasks.captcha, 170, 4, Config(backbone="light")),
+    ("level 1", tasks.level1, 180, 7, Config(backbone="light")),
+    ("level 2", tasks.level2, 896, 35, Config(backbone="vgg346", drop_columns=2)),
+    ("level 2", tasks.level2, 896, 35, Config(backbone="light")),
+)
+
+
+def recipes() -> list[Case]:
+    """The networks of the recipes, in batches that suit the device."""
+    platform = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    dtype: Dtype = "float32" if platform == "cpu" else "bfloat16"
+    return [
+        Case(name, task(), replace(config, batch_size=_BATCHES[platform][config.backbone], dtype=dtype, clip_norm=None), *size)
+        for name, task, *size, config in _NETWORKS
+    ]
 
 
 def random_batch(case: Case, seed: int) -> Batch:
@@ -67,6 +92,10 @@ class Step:
         state = create_state(model, tx, jax.random.key(0), case.task.preparation.height, case.width)
         self._state = steps.replicate(state, self.devices)
         self._key = jax.random.key(1)
+
+    def jaxpr(self, batch: Batch) -> Any:
+        """What a step computes."""
+        return jax.make_jaxpr(self._step)(self._state, steps.shard(batch, len(self.devices)), self._key).jaxpr
 
     def __call__(self, batch: Batch) -> None:
         """Takes a step, and waits until it is done."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
-import jax
 import numpy as np
 import torch
 
@@ -16,37 +14,16 @@ from crnn_jax.data.examples import Batch, BatchMaker
 from crnn_jax.data.pipeline import training_batches
 from crnn_jax.data.workers import BatchWorkers
 from crnn_jax.drawing.random import Draws
-from crnn_jax.training.config import Config, Dtype
 from experiments.benchmark import pytorch
 from experiments.benchmark.report import Row, in_turns, row
-from experiments.benchmark.step import Case, Step, random_batch
+from experiments.benchmark.step import Case, Step, random_batch, recipes
 
 _ROUNDS = 7
-_BATCHES = {"cpu": {"light": 64, "vgg222": 32, "vgg346": 8}, "gpu": {"light": 512, "vgg222": 256, "vgg346": 256}}
-
-
-# As in the recipes, but for what is the same for both sides: Adam, and no clipping.
-_NETWORKS = (
-    ("captcha", tasks.captcha, 170, 4, Config(backbone="vgg222", dropout=0.2, drop_columns=2)),
-    ("captcha", tasks.captcha, 170, 4, Config(backbone="light")),
-    ("level 1", tasks.level1, 180, 7, Config(backbone="light")),
-    ("level 2", tasks.level2, 896, 35, Config(backbone="vgg346", drop_columns=2)),
-    ("level 2", tasks.level2, 896, 35, Config(backbone="light")),
-)
-
-
-def _cases() -> list[Case]:
-    platform = "cpu" if jax.default_backend() == "cpu" else "gpu"
-    dtype: Dtype = "float32" if platform == "cpu" else "bfloat16"
-    return [
-        Case(name, task(), replace(config, batch_size=_BATCHES[platform][config.backbone], dtype=dtype, clip_norm=None), *size)
-        for name, task, *size, config in _NETWORKS
-    ]
 
 
 def rows(count: int | None, seed: int) -> Iterator[Row]:
     """Images a second."""
-    for case in _cases():
+    for case in recipes():
         batch = random_batch(case, seed)
         peer = _fastest([_peer(case, batch, channels_last) for channels_last in (False, True)])
         a, b = in_turns(_ours(case, batch), peer, count or _ROUNDS)
@@ -80,7 +57,7 @@ def _fastest(works: list[Callable[[], object]]) -> Callable[[], object]:
 
 def _with_drawing(count: int, seed: int) -> Iterator[Row]:
     """`light` on captchas as they are drawn, against PyTorch fed by a DataLoader of the unmodified package."""
-    case = next(case for case in _cases() if case.name == "captcha" and case.config.backbone == "light")
+    case = next(case for case in recipes() if case.name == "captcha" and case.config.backbone == "light")
     size, batches = case.config.batch_size, 8
     step = Step(case)
     maker = BatchMaker(case.task.source("train", seed), case.task.preparation, case.task.alphabet, case.task.max_length)
