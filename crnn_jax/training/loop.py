@@ -304,9 +304,10 @@ class _Run:
                 logger.warning("left out: %s", message)
 
     def _tell(self, bar: tqdm) -> None:
-        bar.set_postfix_str(f"loss {self._epoch.mean_loss:.3f}, {self._clock.rate:.0f} images/s", refresh=False)
+        if self._epoch.steps:  # metrics come a step late
+            bar.set_postfix_str(f"loss {self._epoch.mean_loss:.3f}, {self._clock.rate:.0f} images/s", refresh=False)
         bar.update()
-        if self._status is not None:
+        if self._status is not None and self._epoch.steps:
             self._status.note(self._step, self._epoch.mean_loss, self._clock.rate)
         self._steps_here += 1
         if self._steps_here == _ESTIMATE_STEPS and self._clock.rate:
