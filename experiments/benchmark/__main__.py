@@ -48,6 +48,7 @@ def main(argv: list[str]) -> None:
         suite = importlib.import_module(f"experiments.benchmark.{flags.FLAGS.suite}")
         if flags.FLAGS.plots and not hasattr(suite, "plot"):
             raise UserError(f"--plots: nothing is drawn of the suite {flags.FLAGS.suite}")
+        _keep([])  # or says at once that it can't be written
         print(machine())
         rows = print_table(suite.rows(flags.FLAGS.count, flags.FLAGS.seed), _keep)
     except ModuleNotFoundError as error:
