@@ -213,10 +213,10 @@ class _DenseLayer(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """Three dense blocks, whose layers see all that came before; after each, half the channels and a pooling (Huang et al.,
-    "Densely connected convolutional networks", 2017, section 3: DenseNet-BC). What a layer computes is computed once more for
-    the gradients, or its normalised inputs would fill the memory (Pleiss et al., "Memory-efficient implementation of
-    DenseNets", 2017).
+    """Two dense blocks, whose layers see all that came before; after each, half the channels and a pooling (Huang et al.,
+    "Densely connected convolutional networks", 2017, section 3: DenseNet-BC). As there, a convolution and a pooling make the
+    picture a quarter of its size first. What a layer computes is computed once more for the gradients, or its normalised inputs
+    would fill the memory (Pleiss et al., "Memory-efficient implementation of DenseNets", 2017).
 
     Attributes:
         initialization: of the kernels (He et al. 2015).
@@ -237,12 +237,13 @@ class DenseNet(nn.Module):
         """(B, H, W, 3) to (B, H', T, C); past the widths, (B,) int, nothing is seen."""
         x, widths = _stem(x, widths, 2 * self.growth, self.initialization)
         layer = nn.remat(_DenseLayer)
-        for height, width in _STAGES:
-            for _ in range(self.layers):
-                x = layer(self.growth, self.initialization, self.normalization)(x, widths)
-            y = blank_out(Normalization(**self.normalization)(x), widths)
-            y = convolution(x.shape[-1] // 2, "SAME", self.initialization, x.dtype, size=1)(y)
-            x = max_pool(y, height, width)
+        for stage, (height, width) in enumerate(_STAGES):
+            if stage:
+                for _ in range(self.layers):
+                    x = layer(self.growth, self.initialization, self.normalization)(x, widths)
+                y = blank_out(Normalization(**self.normalization)(x), widths)
+                x = convolution(x.shape[-1] // 2, "SAME", self.initialization, x.dtype, size=1)(y)
+            x = max_pool(x, height, width)
             widths = None if widths is None else divided(widths, width)
         return blank_out(Normalization(**self.normalization)(x), widths)
 
