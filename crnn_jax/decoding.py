@@ -126,7 +126,7 @@ class Decoder:
         return Decoded(text, confidence, *self.judge(text, confidence, [columns]), tuple(spans))
 
     def judge(self, text: str, confidence: float, views: Sequence[np.ndarray]) -> tuple[bool, str | None]:
-        """Whether a text is valid, and its value: likelier than `_LEAST`, and than that there is none.
+        """Whether a text is valid (of the grammar, likelier than `_LEAST` and than that there is none), and its value.
 
         Args:
             text: that was read.

@@ -22,6 +22,8 @@ from crnn_jax.tasks import LEVEL1_STYLES, LEVEL2_STYLES, Task
 
 logger = logging.getLogger(__name__)
 
+_AT_ONCE = 64  # pictures of `examples` that are drawn together
+
 _CONTRASTS: dict[str, Callable[[Drawn], Drawn]] = {
     "never": lambda drawn: drawn,
     "stretch": stretch,
@@ -68,9 +70,6 @@ def examples(task: Task, seed: int, count: int) -> Iterator[Example]:
             width, height = drawn.size[i]
             text = task.alphabet.decode(drawn.ids[i, : drawn.length[i]].tolist())
             yield Example(drawn.image[i, :height, :width], text)
-
-
-_AT_ONCE = 64
 
 
 def make_plain_draw(task: Task) -> Draw:
