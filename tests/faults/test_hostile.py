@@ -1,8 +1,10 @@
 """Pictures, labels and texts that nobody would send with good intentions."""
 
+import json
 import random
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,7 +90,9 @@ def test_what_can_not_be_read_does_not_keep_the_rest_from_being_read(tmp_path, t
     (tmp_path / "text.png").write_text("I am no picture")
     assert main(["read", str(tmp_path), "--model", str(trained), "--format", "json"]) == 1
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 4
+    read = {Path(row["path"]).name: row["confidence"] for row in map(json.loads, out.splitlines())}
+    assert len(read) == 6
+    assert {name for name, confidence in read.items() if confidence == 0} == {"empty.png", "text.png"}
     assert [line.split(": ")[0] for line in err.splitlines()] == ["error"] * 2
 
 
