@@ -124,7 +124,8 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
         elif not first:
             read_image(paths[0])  # says why it can't be opened
         raise UserError(f"which model suits these pictures can't be told from their size ({reason}): --model names one")
-    print(f"the pictures look like {' and '.join(f'{name} (--model={name})' for name in names)}", file=sys.stderr)
+    found = " and ".join(f"{name.partition(',')[0]} (--model={name})" for name in names)
+    print(f"the pictures look like {found}", file=sys.stderr)
     return names
 
 
