@@ -17,15 +17,13 @@ from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
 from crnn_jax.recognizer import Reader, Reading, Recognizer, Seen, batched, load, prepared, read_all
 
-_PROPOSALS = 4  # texts of each network
-
 
 class Ensemble:
     """Reads with several networks of one alphabet and grammar.
 
-    Where all of them read the same, that is the reading. Elsewhere each proposes texts of the grammar, and all judge these: the
-    one with the largest product of their probabilities is taken (Hinton, "Products of experts", 1999). The confidence is the
-    geometric mean of these probabilities; the places of the characters are those of the most confident network.
+    Where all of them read the same, that is the reading. Elsewhere all judge what each of them read: the text with the largest
+    product of their probabilities is taken (Hinton, "Products of experts", 1999). The confidence is the geometric mean of these
+    probabilities; the places of the characters are those of the most confident network.
 
     Args:
         members: the networks, two or more.
@@ -89,13 +87,11 @@ class Ensemble:
 
 
 def _agreed(columns: Sequence[np.ndarray], decoded: Sequence[Decoded], decoder: Decoder) -> list[Decoded]:
-    """What all networks together find likeliest, as each of them reads it.
+    """What all networks together find likeliest of what they read, as each of them reads it.
 
     One that has too few columns for it, or none, reads what it read before, with confidence 0.
     """
     proposed = {tuple(decoder.alphabet.encode(read.text).tolist()) for read in decoded}
-    if decoder.mode != "greedy":
-        proposed.update(ids for each in columns if len(each) for ids in decoder.search(each)[:_PROPOSALS])
     if decoder.grammar is not None:
         proposed = {ids for ids in proposed if decoder.grammar.contains(decoder.alphabet.decode(ids))} or proposed
     ids = max(sorted(proposed), key=lambda ids: sum(_log_probability(each, ids) for each in columns if len(each)))
