@@ -49,7 +49,7 @@ def _read(arguments: argparse.Namespace) -> int:
 
     paths = find_images(arguments.paths)
     models = load_each(arguments.model, paths)
-    failed = doubtful = 0
+    failed = 0
     if arguments.timing:  # compile first
         for model in models.values():
             model.warm_up(len(paths))
@@ -62,10 +62,9 @@ def _read(arguments: argparse.Namespace) -> int:
                 print(f"error: {reading}", file=sys.stderr)
                 print(_line(path, NOTHING_READ, arguments.format), file=out)  # line i stays that of picture i
             else:
-                doubtful += not reading.valid
+                if not reading.valid:
+                    print(f"note: {path}: there may be no text: what was read is empty or quite unlikely", file=sys.stderr)
                 print(_line(path, reading, arguments.format), file=out)
-    if doubtful:
-        print(f"{doubtful} readings aren't valid: no text of the task, or quite unlikely", file=sys.stderr)
     if arguments.timing:
         print(clock.report(len(paths)), file=sys.stderr)
     return 1 if failed else 0
