@@ -130,7 +130,7 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
 
 
 def suits(width: int, height: int) -> str | None:
-    """Which of our tasks pictures of a size are of, and by its name the single network that reads them best; None: none."""
+    """Which of our tasks pictures of a size are of, and by its name a single network that reads them; None: none."""
     preparations = {name: TASKS[name]().preparation for name in ("captcha", "level1")}
     for name, preparation in preparations.items():
         if (width, height) == (preparation.width, preparation.height):
@@ -140,7 +140,7 @@ def suits(width: int, height: int) -> str | None:
     return "level2" if strip or canvas else None
 
 
-_TOGETHER = {"level2": "level2,level2-quick,level2-drawn"}  # networks that read best together
+_TOGETHER = {"level2": "level2,level2-quick,level2-drawn"}  # networks that read together
 
 
 def readers(width: int, height: int) -> str | None:
