@@ -20,7 +20,7 @@ _RUN = 40  # columns of a bar that nothing interrupts, at least
 _MIDDLE = 50  # levels of a bar's middle from the background, at least
 _INEXACT = 8, 0.1  # levels, and share of the middle's, that a row may be off
 _LEAST_ALIKE = 0.3  # share of a bar's columns
-_DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
+DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
 _COPIED, _THICKNESS = (90, 150), 3  # columns of a bar in one that isn't, and its rows, at least
 _FREE = -10, -4  # rows above its middle
 _HIDDEN = 9  # columns of a bar that a dot or an arc may hide
@@ -75,7 +75,7 @@ def _darkness(strip: np.ndarray) -> np.ndarray:
 
 def _is_drawn(darkness: np.ndarray, strip: np.ndarray) -> bool:
     """Whether a strip's pixels are as they were drawn, most of them of the very background."""
-    return cv2.countNonZero(darkness) < (1 - _DRAWN) * cv2.countNonZero(brightest(strip))
+    return cv2.countNonZero(darkness) < (1 - DRAWN) * cv2.countNonZero(brightest(strip))
 
 
 def _drawn_bars(darkness: np.ndarray) -> Iterator[Bar]:

@@ -288,9 +288,9 @@ def level2(
             from the background.
         variety: share of the training pictures that are drawn like ``varied``.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
-        copied: share of the training pictures that look as if taken from a page: enlarged, and compressed. Devices draw none.
+        copied: share of the training pictures that look as if taken from a page: enlarged, and compressed.
         fractions: share of the numbers in training that stand below a bar, besides the one that does in each text: small digits
-            are misread most often. Devices draw none.
+            are misread most often.
         in_a_row: read fractions with their small digits enlarged, in a row; see `crnn_jax.fraction`.
 
     Raises:

@@ -19,8 +19,8 @@ _CORNERS = 0.08  # of the height, how far the corners move
 _SHARPEST, _SOFTEST = 0.3, 1.5  # pixels, of a blur in pictures of 48 rows
 _NOISE = 16.0  # levels
 _CONTRAST, _BRIGHTNESS = 0.4, 40.0
-_QUALITY = 30  # the lowest of JPEG
-_LARGEST = 2.0  # times that a copied picture is enlarged
+QUALITY = 30  # the lowest of JPEG
+LARGEST = 2.0  # times that a copied picture is enlarged
 _HEIGHT = 48.0
 
 
@@ -68,7 +68,7 @@ def augment(image: np.ndarray, draws: Draws, strength: float = 1.0) -> np.ndarra
         noise = rng.normal(0, _NOISE * strength * draws.uniform(), image.shape)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if draws.uniform() < 0.3:
-        image = _compressed(image, 100 - int(strength * draws.uniform() * (100 - _QUALITY)))
+        image = _compressed(image, 100 - int(strength * draws.uniform() * (100 - QUALITY)))
     return image
 
 
@@ -80,8 +80,8 @@ def copied(images: Sequence[np.ndarray], highest: int, draws: Draws) -> list[np.
         highest: what comes is not higher, unless they are.
         draws: where the random numbers come from.
     """
-    scale, filtering = draws.uniform(1, _LARGEST), draws.choice((cv2.INTER_LINEAR, cv2.INTER_CUBIC))
-    quality = _QUALITY + draws.below(101 - _QUALITY)
+    scale, filtering = draws.uniform(1, LARGEST), draws.choice((cv2.INTER_LINEAR, cv2.INTER_CUBIC))
+    quality = QUALITY + draws.below(101 - QUALITY)
     left = draws.uniform(1, max(1.0, min(scale, highest / max(image.shape[0] for image in images))))  # of the scale
 
     def one(image: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Iterator
 
 import jax
@@ -19,8 +18,6 @@ from crnn_jax.device_drawing.fit import fit
 from crnn_jax.device_drawing.fraction import in_a_row
 from crnn_jax.errors import UserError
 from crnn_jax.tasks import LEVEL1_STYLES, LEVEL2_STYLES, Task
-
-logger = logging.getLogger(__name__)
 
 _AT_ONCE = 64  # pictures of `examples` that are drawn together
 
@@ -47,7 +44,8 @@ def make_draw(task: Task) -> Draw:
         plain = draw(key)
         drawn = contrast(plain)
         if preparation.in_a_row:  # where it was black tells where a line ends
-            drawn = in_a_row(drawn._replace(image=jnp.where(jnp.any(plain.image > 0, axis=2, keepdims=True), drawn.image, 0)))
+            drawn = drawn._replace(image=jnp.where(jnp.any(plain.image > 0, axis=2, keepdims=True), drawn.image, 0))
+            drawn = in_a_row(drawn, preparation.height if task.data["copied"] else None)
         return fit(drawn, preparation) if preparation.widths else drawn
 
     return draw_prepared
@@ -86,7 +84,6 @@ def make_plain_draw(task: Task) -> Draw:
         case "level1" if "emphasis" in data:
             return level1.make_draw(LEVEL1_STYLES[data["variant"]], data["faint"], data["emphasis"], data["hard"])
         case "level2" if "variety" in data:
-            if left_out := [name for name in ("copied", "fractions") if data[name]]:
-                logger.warning("drawing on the device knows no %s: such strips are left out", " and no ".join(left_out))
-            return level2.make_draw(LEVEL2_STYLES[data["variant"]], data["variety"], data["faint"])
+            shares = (data[name] for name in ("variety", "faint", "copied", "fractions"))
+            return level2.make_draw(LEVEL2_STYLES[data["variant"]], *shares)
     raise UserError(f"{task.name}: only captchas and levels 1 and 2 are drawn on the device, and no pictures from a folder")

@@ -17,7 +17,8 @@ class Drawn(NamedTuple):
         length: () int32, of the text.
         background: (3,) int32, its colour.
         size: (2,) int32, width and height of what counts of the picture; the rest, to the right and below, is black.
-        bar: (2,) int32, left end and middle row of a fraction's bar; None: there is none.
+        bars: (F, 3) int32, left end, right end and middle row of the fractions' bars, from left to right, -1 after the last;
+            None: pictures have none.
     """
 
     image: jax.Array
@@ -25,7 +26,7 @@ class Drawn(NamedTuple):
     length: jax.Array
     background: jax.Array
     size: jax.Array
-    bar: jax.Array | None = None
+    bars: jax.Array | None = None
 
 
 Draw = Callable[[jax.Array], Drawn]  # of a random key

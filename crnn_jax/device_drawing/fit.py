@@ -14,14 +14,20 @@ def fit(drawn: Drawn, preparation: Preparation) -> Drawn:
     limits = jnp.array([preparation.width, preparation.height])
     factor = jnp.minimum(1.0, jnp.min(limits / drawn.size))
     size = jnp.maximum(1, jnp.round(drawn.size * factor)).astype(jnp.int32)
-    image = drawn.image.astype(jnp.float32)
-    for axis in (0, 1):
-        image = _averaged(image, drawn.size[1 - axis], size[1 - axis], (preparation.height, preparation.width)[axis], axis)
     width = jnp.minimum(preparation.width, -(-size[0] // STEP) * STEP)
-    return drawn._replace(image=jnp.round(image).astype(jnp.uint8), size=jnp.stack([width, jnp.array(preparation.height)]))
+    image = resized(drawn, size, preparation.height, preparation.width)
+    return drawn._replace(image=image, size=jnp.stack([width, jnp.array(preparation.height)]))
 
 
-def _averaged(image: jax.Array, before: jax.Array, after: jax.Array, room: int, axis: int) -> jax.Array:
+def resized(drawn: Drawn, size: jax.Array, height: int, width: int) -> jax.Array:
+    """The picture in a smaller size, (2,) int32, as (height, width, 3) uint8, black around it."""
+    image = drawn.image.astype(jnp.float32)
+    for axis, room in ((0, height), (1, width)):
+        image = averaged(image, drawn.size[1 - axis], size[1 - axis], room, axis)
+    return jnp.round(image).astype(jnp.uint8)
+
+
+def averaged(image: jax.Array, before: jax.Array, after: jax.Array, room: int, axis: int) -> jax.Array:
     """An axis whose first ``before`` pixels become ``after`` means of what they cover, and then zeros up to ``room``."""
     total = jnp.moveaxis(jnp.cumsum(image, axis=axis), axis, 0)
     total = jnp.concatenate([jnp.zeros_like(total[:1]), total])

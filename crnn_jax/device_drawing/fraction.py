@@ -1,54 +1,110 @@
-"""`crnn_jax.fraction` in jax, for a strip whose bar is known: nothing has to be found."""
+"""`crnn_jax.fraction` in jax, for strips whose bars are known: nothing has to be found."""
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
-from jax import lax
 
+from crnn_jax.device_drawing.copied import LEFT
 from crnn_jax.device_drawing.drawn import Drawn
+from crnn_jax.device_drawing.fit import resized
 from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
-from crnn_jax.fraction import ABOVE, BELOW, NUMERATOR, OVERLAP, SLASH
+from crnn_jax.fraction import ABOVE, BELOW, DRAWN, NUMERATOR, OVERLAP, SLASH
 
 
-def in_a_row(drawn: Drawn) -> Drawn:
-    """The fraction written as numerator, a black gap, and denominator, both enlarged.
+class _Source(NamedTuple):
+    """Where the columns of a strip come from, (1, W') each.
+
+    Attributes:
+        x: float32, column of the strip as it was; -1 where all is black.
+        top: int32, first row of what is enlarged.
+        rows: int32, how many these are; 0 where a column stays as it was.
+        middle: int32, row around which they stand.
+    """
+
+    x: jax.Array
+    top: jax.Array
+    rows: jax.Array
+    middle: jax.Array
+
+
+def in_a_row(drawn: Drawn, height: int | None = None) -> Drawn:
+    """The fractions written as numerator, a black gap, and denominator, both enlarged.
 
     Args:
-        drawn: with a bar, its contrast stretched, black where nothing is.
+        drawn: with bars, its contrast stretched, black where nothing is.
+        height: that one that isn't as it was drawn is made smaller to, if it is higher; None: all are as they were drawn.
     """
-    assert drawn.bar is not None
-    x, y = drawn.bar[0], drawn.bar[1]
-    width, height = drawn.size[0], drawn.size[1]
-    rows = jnp.arange(drawn.image.shape[0])[:, None, None]
-    slash = jnp.zeros((len(rows), SLASH, 3), jnp.float32)
-    above = _enlarged(drawn.image, x, NUMERATOR, jnp.maximum(0, y + ABOVE[0]), y - 1, y, height)
-    below = _enlarged(drawn.image, x, BAR_WIDTH, y + 3, jnp.minimum(height, y + BELOW[1]), y, height)
-    numbers = jnp.where(rows < height, jnp.concatenate([above, slash, below], axis=1), 0)
-    more = numbers.shape[1] - (BAR_WIDTH - 2 * OVERLAP)
-    columns = jnp.arange(drawn.image.shape[1] + more)
-    moved = drawn.image[:, jnp.where(columns < x + OVERLAP, columns, jnp.maximum(0, columns - more))]
-    image = lax.dynamic_update_slice(moved, jnp.round(numbers).astype(jnp.uint8), (0, x + OVERLAP, 0))
-    return drawn._replace(image=image, size=jnp.stack([width + more, height]), bar=None)
+    longest = BAR_WIDTH
+    if height is not None:
+        drawn, longest = _no_higher(drawn, height), round(BAR_WIDTH * LEFT)
+    assert drawn.bars is not None
+    more = math.ceil((1 + NUMERATOR / BAR_WIDTH) / SMALLER[0] * longest) + SLASH + 2 - (longest - 2 * OVERLAP)
+    source, width = _sources(drawn, drawn.image.shape[1] + len(drawn.bars) * more)
+    image = _between(drawn.image.astype(jnp.float32), source.x, axis=1)
+    high = drawn.size[1]
+
+    # Rows, likewise, of the columns that are enlarged.
+    row = jnp.arange(len(image))[:, None]
+    enlarged = jnp.minimum(high, jnp.round(source.rows / SMALLER[1]).astype(jnp.int32))
+    place = row - jnp.clip(source.middle - enlarged // 2, 0, high - enlarged)
+    y = jnp.clip((place + 0.5) * source.rows / jnp.maximum(1, enlarged) - 0.5, 0, jnp.maximum(0, source.rows - 1)) + source.top
+    image = _between(image, jnp.where(source.rows > 0, y, row), axis=0)
+    image = jnp.where(((source.rows > 0) & ((place < 0) | (place >= enlarged)))[..., None], 255.0, image)
+    image = jnp.where(((row < high) & (source.x >= 0))[..., None], image, 0)
+    return drawn._replace(image=jnp.round(image).astype(jnp.uint8), size=jnp.stack([width, high]), bars=None)
 
 
-def _enlarged(
-    image: jax.Array, x: jax.Array, columns: int, top: jax.Array, bottom: jax.Array, middle: jax.Array, height: jax.Array
-) -> jax.Array:
-    """A part of a strip, as large as its other characters, around the row that it had, (H, W, 3) float32; white elsewhere."""
-    part = lax.dynamic_slice_in_dim(image, x, columns, axis=1).astype(jnp.float32)
-    wide = round(columns / SMALLER[0])
-    left, right, share = _between(jnp.arange(wide), jnp.array(columns), wide)
-    part = part[:, left] * (1 - share)[None, :, None] + part[:, right] * share[None, :, None]
-    high = jnp.minimum(height, jnp.round((bottom - top) / SMALLER[1]).astype(jnp.int32))
-    row = jnp.arange(len(image)) - jnp.clip(middle - high // 2, 0, height - high)
-    upper, lower, share = _between(row, bottom - top, high)
-    part = part[top + upper] * (1 - share)[:, None, None] + part[top + lower] * share[:, None, None]
-    return jnp.where(((row >= 0) & (row < high))[:, None, None], part, 255.0)
+def _no_higher(drawn: Drawn, height: int) -> Drawn:
+    """Made smaller if its background isn't of one colour, as it was drawn."""
+    assert drawn.bars is not None
+    there = jnp.any(drawn.image > 0, axis=2)
+    copied = jnp.sum(there & (jnp.min(drawn.image, axis=2) < 255)) >= (1 - DRAWN) * jnp.sum(there)
+    factor = jnp.where(copied, jnp.minimum(1.0, height / drawn.size[1]), 1.0)
+    size = jnp.maximum(1, jnp.round(drawn.size * factor)).astype(jnp.int32)
+    bars = jnp.where(drawn.bars < 0, -1, jnp.round(drawn.bars * factor).astype(jnp.int32))
+    return drawn._replace(image=resized(drawn, size, *drawn.image.shape[:2]), size=size, bars=bars)
 
 
-def _between(places: jax.Array, before: jax.Array, after: jax.Array | int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Between which pixels of ``before`` pixels those of ``after`` lie, and how far from the first to the second."""
-    place = jnp.clip((places + 0.5) * before / after - 0.5, 0, before - 1)
+def _sources(drawn: Drawn, room: int) -> tuple[_Source, jax.Array]:
+    """Where each of ``room`` columns comes from, and how many count."""
+    assert drawn.bars is not None
+    column, nothing = jnp.arange(room)[None], jnp.zeros((1, room), jnp.int32)
+    source, moved = _Source(column.astype(jnp.float32), nothing, nothing, nothing), jnp.zeros((), jnp.int32)
+    for left, right, middle in drawn.bars:
+        there, begin = left >= 0, left + OVERLAP + moved
+        above, below = jnp.maximum(0, middle + ABOVE[0]), middle + 3
+        numerator, denominator = (right - left) * NUMERATOR // BAR_WIDTH, right - left
+        parts = (  # of the bar's columns, and the rows above and below; between them there is nothing
+            (numerator, above, middle - 1 - above),
+            None,
+            (denominator, below, jnp.minimum(drawn.size[1], middle + BELOW[1]) - below),
+        )
+        for part in parts:
+            wide, new = jnp.array(SLASH), _Source(jnp.full(column.shape, -1.0), nothing, nothing, nothing)
+            if part is not None:
+                columns, top, rows = part
+                wide = jnp.round(columns / SMALLER[0]).astype(jnp.int32)
+                place = (column - begin + 0.5) * columns / jnp.maximum(1, wide) - 0.5
+                new = _Source(left + jnp.clip(place, 0, jnp.maximum(0, columns - 1)), top, rows, middle)
+            inside = there & (column >= begin) & (column < begin + wide)
+            source = _Source(*(jnp.where(inside, a, b) for a, b in zip(new, source, strict=True)))
+            begin += wide
+        moved = jnp.where(there, begin - right + OVERLAP, moved)
+        after = there & (column >= begin)
+        source = source._replace(x=jnp.where(after, column - moved, source.x))
+    width = drawn.size[0] + moved
+    return source._replace(x=jnp.where(column < width, source.x, -1)), width
+
+
+def _between(image: jax.Array, place: jax.Array, axis: int) -> jax.Array:
+    """The pixels of a picture, (H, W, 3) float32, at some places between those of an axis, (H', W') or 1 in place of either."""
+    place = jnp.clip(place, 0, image.shape[axis] - 1)[..., None]
     first = place.astype(jnp.int32)
-    return first, jnp.minimum(first + 1, before - 1), place - first
+    after = jnp.minimum(first + 1, image.shape[axis] - 1)
+    share = place - first
+    a, b = (jnp.take_along_axis(image, index, axis=axis) for index in (first, after))
+    return a * (1 - share) + b * share

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
+from functools import cache, partial
 from itertools import product
 from typing import NamedTuple
 
@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from crnn_jax.device_drawing import copied as augment
 from crnn_jax.device_drawing import line
 from crnn_jax.device_drawing.drawn import Draw, Drawn
 from crnn_jax.device_drawing.glyphs import Atlas, Face, make_atlas
 from crnn_jax.drawing import level2
 from crnn_jax.drawing.line import dots
 from crnn_jax.grammar import SEPARATOR, Level2
-from crnn_jax.locate import GAP
+from crnn_jax.locate import GAP, STRIP_HEIGHT
 
 _ALPHABET = Level2.alphabet
 _BLANK = _ALPHABET.blank
@@ -41,18 +42,24 @@ class Formula(NamedTuple):
         length: () int32, of the text.
         assignments: (2, 8) int32 ids, padded with the blank; the second may be empty.
         expression: (26,) int32 ids, a fraction as its bar alone, padded with the blank.
-        fraction: (7,) int32 ids, the numerator and the digits of the denominator, padded with the blank.
+        fractions: (4, 7) int32 ids, from left to right the numerator and the digits of the denominator of each, padded with
+            the blank.
     """
 
     ids: jax.Array
     length: jax.Array
     assignments: jax.Array
     expression: jax.Array
-    fraction: jax.Array
+    fractions: jax.Array
 
 
-def sample(key: jax.Array) -> Formula:
-    """A text by the chances of `crnn_jax.grammar.Level2.sample`."""
+def sample(key: jax.Array, more: float = 0.0) -> Formula:
+    """A text by the chances of `crnn_jax.grammar.Level2.sample`.
+
+    Args:
+        key: of what chance decides.
+        more: share of the other numbers of an expression that stand below a bar too, as far as the longest text has room.
+    """
     chance = jax.random.uniform(key, (9,))
     numbers = jax.random.randint(jax.random.fold_in(key, 0), (2 + Level2.OPERANDS,), 0, Level2.LARGEST + 1)
     digits = jax.vmap(_digits)(numbers)
@@ -68,29 +75,41 @@ def sample(key: jax.Array) -> Formula:
     pattern = line.choice(chance[5], jnp.asarray(_patterns()))
     operators = line.choice(chance[6:], jnp.asarray(_ALPHABET.encode(Level2.OPERATORS)))
     number = jnp.cumsum(pattern == _NUMBER) - 1  # of each operand
-    fraction = jnp.concatenate([variables[0][None], digits[2 + operand]])
-    whole = jnp.concatenate([fraction[:1], jnp.array([_OVER]), fraction[1:]])
-
-    def symbol(kind: jax.Array, number: jax.Array, operator: jax.Array) -> jax.Array:
-        """Its characters, (8,)."""
-        ids = jnp.where(kind == _NUMBER, _padded(digits[2 + number]), _padded(kind[None]))
-        ids = jnp.where(kind == _OPERATOR, _padded(operators[operator][None]), ids)
-        ids = jnp.where((kind == _NUMBER) & (number == other), _padded(variables[1][None]), ids)
-        return jnp.where((kind == _NUMBER) & (number == operand), whole, ids)
-
-    symbols = jax.vmap(symbol)(pattern, number, jnp.cumsum(pattern == _OPERATOR) - 1)
     separators = jnp.where(assignments[:, :1] == _BLANK, _BLANK, _ALPHABET.encode(SEPARATOR)[0])
-    lines = jnp.concatenate([assignments, separators], axis=1)
-    ids, length = _closed_up(jnp.concatenate([lines.reshape(-1), symbols.reshape(-1)]), Level2.MAX_LENGTH)
-    drawn = jnp.where((pattern == _NUMBER) & (number == operand), _OVER, _BLANK)[:, None]
-    drawn = jnp.where(drawn == _OVER, _padded(jnp.array([_OVER]))[None], symbols)
-    return Formula(ids, length, assignments, _closed_up(drawn.reshape(-1), _PIECES)[0], fraction)
+    lines = jnp.concatenate([assignments, separators], axis=1).reshape(-1)
+    numerators, is_fraction = variables[0][None].repeat(Level2.OPERANDS), jnp.arange(Level2.OPERANDS) == operand
+
+    def text(fractions: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The expression's characters, (N, 8), where some of the operands, (4,) bool, are fractions; as texts and as drawn."""
+
+        def symbol(kind: jax.Array, number: jax.Array, operator: jax.Array) -> tuple[jax.Array, jax.Array]:
+            whole = jnp.concatenate([jnp.stack([numerators[number], jnp.array(_OVER)]), digits[2 + number]])
+            ids = jnp.where(kind == _NUMBER, _padded(digits[2 + number]), _padded(kind[None]))
+            ids = jnp.where(kind == _OPERATOR, _padded(operators[operator][None]), ids)
+            ids = jnp.where((kind == _NUMBER) & (number == other), _padded(variables[1][None]), ids)
+            fraction = (kind == _NUMBER) & fractions[number]
+            return jnp.where(fraction, whole, ids), jnp.where(fraction, _padded(jnp.array([_OVER])), ids)
+
+        return jax.vmap(symbol)(pattern, number, jnp.cumsum(pattern == _OPERATOR) - 1)
+
+    if more:
+        chance = jax.random.uniform(jax.random.fold_in(key, 1), (2, Level2.OPERANDS))
+        wanted = ~is_fraction & (jnp.arange(Level2.OPERANDS) != other) & (chance[0] < more)
+        length = jnp.sum(lines != _BLANK) + jnp.sum(text(is_fraction)[0] != _BLANK)
+        others = line.choice(chance[1], jnp.asarray(_ALPHABET.encode(Level2.POEMS[0])))
+        numerators = jnp.where(is_fraction, numerators, others)
+        is_fraction |= wanted & (jnp.cumsum(wanted) <= (Level2.MAX_LENGTH - length) // 2)
+    texts, drawn = text(is_fraction)
+    ids, length = _closed_up(jnp.concatenate([lines, texts.reshape(-1)]), Level2.MAX_LENGTH)
+    fractions = jnp.where(is_fraction[:, None], jnp.concatenate([numerators[:, None], digits[2:]], axis=1), _BLANK)
+    fractions = fractions[jnp.argsort(~is_fraction, stable=True)]
+    return Formula(ids, length, assignments, _closed_up(drawn.reshape(-1), _PIECES)[0], fractions)
 
 
 _NUMBER, _OPERATOR = -1, -2  # in a pattern; what is neither is the id of a bracket
 
 
-@functools.cache
+@cache
 def _patterns() -> np.ndarray:
     rows = np.full((len(Level2.PATTERNS), max(map(len, Level2.PATTERNS))), _BLANK, np.int32)
     for row, pattern in zip(rows, Level2.PATTERNS, strict=True):
@@ -117,7 +136,7 @@ def _closed_up(ids: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
     return jnp.full(size, _BLANK, jnp.int32).at[places].set(ids, mode="drop"), jnp.sum(there)
 
 
-@functools.cache
+@cache
 def _atlas(looks: tuple[Look, ...]) -> Atlas:
     """Glyph ``(look * sizes + size) * characters + character``."""
     return make_atlas(
@@ -128,13 +147,17 @@ def _atlas(looks: tuple[Look, ...]) -> Atlas:
     )
 
 
-def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> Draw:
+def make_draw(
+    style: level2.Style, variety: float = 0.0, faint: float = 0.0, copied: float = 0.0, fractions: float = 0.0
+) -> Draw:
     """The training strips of `crnn_jax.data.drawn.Level2Source`, by the same chances, not yet prepared.
 
     Args:
         style: of the pictures.
         variety: share of the pictures that are drawn in many faces and weights instead.
         faint: share of the pictures whose text is nearly as bright as the background, besides those of chance.
+        copied: share of the pictures that someone took from a page.
+        fractions: share of the numbers that stand below a bar, besides the one that does in each text.
     """
     styles = (style, level2.VARIED if variety else style)
     looks = tuple(dict.fromkeys(look for some in styles for look in _looks(some)))
@@ -142,18 +165,21 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
     ordinary, varied = (_choices(some, looks) for some in styles)
     widest = _widest(atlas)
     assignment_room = widest[1] + (_ASSIGNMENT - 1) * widest[0]
+    most_fractions = Level2.OPERANDS if fractions else 1
     fraction_room = 6 + _DIGITS * round(widest[0] * level2.SMALLER[0]) + widest[1]
-    rooms = (assignment_room, assignment_room, widest[1] + (_PIECES - 2) * widest[0] + fraction_room)
+    more_room = (most_fractions - 1) * max(0, fraction_room - _DIGITS * widest[0])
+    rooms = (assignment_room, assignment_room, widest[1] + (_PIECES - 2) * widest[0] + fraction_room + more_room)
 
     def draw(key: jax.Array) -> Drawn:
         keys = iter(jax.random.split(key, 12))
-        formula = sample(next(keys))
+        formula = sample(next(keys), fractions)
         chance = jax.random.uniform(next(keys), (3,))
         ink = line.choose_ink(next(keys), (chance[0] < faint) | style.darkest)
         chosen = jnp.where(chance[1] < variety, line.choice(chance[2], varied), line.choice(chance[2], ordinary))
         place, arc = _Place.by_chance(next(keys)), _colour(next(keys))
 
-        ids = jnp.concatenate([formula.assignments.reshape(-1), formula.expression, formula.fraction])
+        small = formula.fractions[:most_fractions]
+        ids = jnp.concatenate([formula.assignments.reshape(-1), formula.expression, small.reshape(-1)])
         sizes = jax.random.randint(next(keys), ids.shape, 0, len(level2.SIZES))
         look = jnp.where(jnp.asarray(_IS_VARIABLE)[jnp.minimum(ids, len(_CHARACTERS) - 1)], chosen[0], chosen[1])
         glyphs = (look * len(level2.SIZES) + sizes) * len(_CHARACTERS) + jnp.minimum(ids, len(_CHARACTERS) - 1)
@@ -161,31 +187,36 @@ def make_draw(style: level2.Style, variety: float = 0.0, faint: float = 0.0) -> 
         patches, shown = line.characters(atlas, pieces.glyphs, pieces.angles, pieces.corners)
         ends = [_ASSIGNMENT, 2 * _ASSIGNMENT, 2 * _ASSIGNMENT + _PIECES]
         parts = zip(*(jnp.split(array, ends) for array in (patches, shown, pieces.present, pieces.overlaps)), strict=True)
-        *lines, (patch, size, here, overlap) = parts
-        fraction, fraction_width = _fraction(patch, size, here, overlap, next(keys), fraction_room)
+        *lines, below_bars = parts
+        of_fractions = [part.reshape(*small.shape, *part.shape[1:]) for part in below_bars]
+        of_fractions.append(jax.random.split(next(keys), most_fractions))
+        coverages, fraction_widths = jax.vmap(partial(_fraction, room=fraction_room))(*of_fractions)
         line_keys = jax.random.split(next(keys), 3)
-        crops, crop_sizes, bars = [], [], []
+        crops, crop_sizes = [], []
         for number, (room, (patch, size, here, overlap)) in enumerate(zip(rooms, lines, strict=True)):
-            text, bar = _Text(patch, size[:, 0], size[:, 1], here, overlap, jnp.sum(here)), None
+            text, bars = _Text(patch, size[:, 0], size[:, 1], here, overlap, jnp.sum(here)), None
             if number == 2:
-                bar = formula.expression == _OVER
-                widths = jnp.where(bar, fraction_width, text.widths)
-                text = text._replace(widths=widths, characters=text.characters + jnp.sum(formula.fraction != _BLANK))
-            strip, _, bar_place = _strip(text, bar, fraction, ink, place.line, room)
+                bars = _Bars(formula.expression == _OVER, coverages, fraction_widths)
+                text = text._replace(widths=bars.instead_of(text.widths), characters=text.characters + jnp.sum(small != _BLANK))
+            strip, _, bar_places = _strip(text, bars, ink, place.line, room)
             crop, crop_size, corner = _crop(strip, ink, place, number, arc, line_keys[number])
-            bars.append(bar_place - corner)
             crops.append(crop)
             crop_sizes.append(jnp.where(here[0] if number < 2 else True, crop_size, 0))
+        bar_places -= corner[jnp.array([[0, 0, 1]])]
+        background = ink.background
+        if copied:
+            crops, crop_sizes, bar_places, background = _copied(crops, crop_sizes, bar_places, background, next(keys), copied)
         image, size = _join(crops, crop_sizes)
-        expression = jnp.stack([size[0] - crop_sizes[-1][0], 0])  # where the last line begins, which has the fraction
-        seen = line.visible(ink)
+        expression = size[0] - crop_sizes[-1][0]  # where the last line begins, which has the fractions
+        bar_places += jnp.stack([expression, expression, jnp.zeros_like(expression)])[None]
+        seen, there = line.visible(ink), jnp.arange(most_fractions) < jnp.sum(formula.expression == _OVER)
         return Drawn(
             image.astype(jnp.uint8),
             jnp.where(seen, formula.ids, _BLANK),
             jnp.where(seen, formula.length, 0),
-            ink.background,
+            background,
             size,
-            expression + bars[-1],
+            jnp.where(there[:, None], bar_places, -1),
         )
 
     return draw
@@ -303,40 +334,69 @@ class _Text(NamedTuple):
     characters: jax.Array
 
 
+class _Bars(NamedTuple):
+    """The fractions of a line.
+
+    Attributes:
+        pieces: (N,) bool, which pieces of the line they are.
+        coverages: (F, 81, columns) int32, from left to right.
+        widths: (F,) int32, theirs.
+    """
+
+    pieces: jax.Array
+    coverages: jax.Array
+    widths: jax.Array
+
+    @property
+    def numbers(self) -> jax.Array:
+        """Which fraction each piece is, (N,) int32; of other pieces any number."""
+        return jnp.maximum(0, jnp.cumsum(self.pieces) - 1)
+
+    def instead_of(self, widths: jax.Array) -> jax.Array:
+        """The widths of all pieces, (N,) int32, from those of others."""
+        return jnp.where(self.pieces, self.widths[self.numbers], widths)
+
+    def places(self, xs: jax.Array) -> jax.Array:
+        """Of the fractions, (F,) int32, by those of the pieces; 0 for one that isn't there."""
+        here = self.pieces[None] & (self.numbers[None] == jnp.arange(len(self.widths))[:, None])
+        return jnp.sum(jnp.where(here, xs[None], 0), axis=1)
+
+
 _HIGHEST = max(level2.LINE_HEIGHTS)
 _EDGE = level2.MOST_MARGIN + 1  # smoothing looks one pixel further
 
 
 def _strip(
-    text: _Text, bar: jax.Array | None, fraction: jax.Array, ink: line.Ink, height: jax.Array, room: int
+    text: _Text, bars: _Bars | None, ink: line.Ink, height: jax.Array, room: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """A line on its background, with room for a margin on each side, (133 + 2 edge, room + 2 edge, 3) int32, its width, and the
-    left end and middle row of its fraction's bar, (2,) int32.
+    left end, right end and middle row of its fractions' bars, (F, 3) int32.
 
     Args:
         text: its pieces.
-        bar: (N,) bool, which of them is the fraction; None: there is none.
-        fraction: (81, columns) int32, its coverage.
+        bars: its fractions; None: there are none.
         ink: colours.
         height: () int32, of the line.
         room: columns.
     """
-    rows, columns = max(text.patches.shape[1], len(fraction)), max(text.patches.shape[2], fraction.shape[1])
+    rows, columns = text.patches.shape[1:]
+    if bars is not None:
+        rows, columns = max(rows, bars.coverages.shape[1]), max(columns, bars.coverages.shape[2])
     xs, width = line.positions(text.widths, text.overlaps, text.present, jnp.maximum(1, text.characters))
     canvas = jnp.broadcast_to(ink.background[None, None], (_HIGHEST + 2 * rows, room + columns, 3))
     ys = rows + line.tops(text.heights, height)
-    present = text.present if bar is None else text.present & ~bar
+    present = text.present if bars is None else text.present & ~bars.pieces
     canvas = line.paste(canvas, text.patches, xs, ys, present, ink)
-    bar_place = jnp.zeros(2, jnp.int32)
-    if bar is not None:
-        x, y = jnp.sum(jnp.where(bar, xs, 0)), line.tops(jnp.array(len(fraction)), height)
-        canvas = line.paste(canvas, fraction[None], x[None], rows + y[None], jnp.array([True]), ink)
-        bar_place = _EDGE + jnp.stack([x, y + len(fraction) // 2])
+    bar_places = jnp.zeros((0, 3), jnp.int32)
+    if bars is not None:
+        left, y = bars.places(xs), jnp.full(len(bars.widths), line.tops(jnp.array(level2.FRACTION_HEIGHT), height))
+        canvas = line.paste(canvas, bars.coverages, left, rows + y, jnp.arange(len(left)) < jnp.sum(bars.pieces), ink)
+        bar_places = _EDGE + jnp.stack([left, left + level2.BAR_WIDTH, y + level2.FRACTION_HEIGHT // 2], axis=1)
     shown = canvas[rows : rows + _HIGHEST, :room]
     inside = (jnp.arange(_HIGHEST)[:, None] < height) & (jnp.arange(room)[None] < width)
     shown = jnp.where(inside[..., None], shown, ink.background[None, None])
     frame = jnp.broadcast_to(ink.background[None, None], (_HIGHEST + 2 * _EDGE, room + 2 * _EDGE, 3))
-    return frame.at[_EDGE:-_EDGE, _EDGE:-_EDGE].set(shown), width, bar_place
+    return frame.at[_EDGE:-_EDGE, _EDGE:-_EDGE].set(shown), width, bar_places
 
 
 def _crop(
@@ -409,6 +469,26 @@ def _dots(picture: jax.Array, size: jax.Array, key: jax.Array) -> jax.Array:
     there = jnp.arange(most)[:, None] < count
     places = jnp.where(there, places, 2 * max(picture.shape))
     return line.draw_dots(picture, places, pixels, (chance[:most, 3:] * 256).astype(jnp.int32))
+
+
+def _copied(
+    crops: list[jax.Array], sizes: list[jax.Array], bars: jax.Array, background: jax.Array, key: jax.Array, share: float
+) -> tuple[list[jax.Array], list[jax.Array], jax.Array, jax.Array]:
+    """Lines, their sizes, their bars' places and their background, a share of them as if someone took them from a page."""
+    chance = jax.random.uniform(key, (5,))
+    highest = STRIP_HEIGHT / jnp.max(jnp.stack([size[1] for size in sizes]))
+    taken = chance[4] < share
+    copies = [augment.copied(crop, size, background, highest, chance[:4]) for crop, size in zip(crops, sizes, strict=True)]
+    as_wide = [
+        jnp.pad(crop, ((0, 0), (0, copy.picture.shape[1] - crop.shape[1]), (0, 0)))
+        for crop, copy in zip(crops, copies, strict=True)
+    ]
+    return (
+        [jnp.where(taken, copy.picture, crop) for crop, copy in zip(as_wide, copies, strict=True)],
+        [jnp.where(taken & (size[0] > 0), copy.size, size) for size, copy in zip(sizes, copies, strict=True)],
+        jnp.where(taken, jnp.round(bars * copies[0].times).astype(jnp.int32), bars),
+        jnp.where(taken, copies[0].background, background),
+    )
 
 
 def _join(crops: list[jax.Array], sizes: list[jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -349,19 +349,21 @@ def draw_arc(
         top: likewise.
     """
     x1, y1, x2, y2 = box
-    centre = (x1 + x2) / 2 - left, (y1 + y2) / 2 - top
-    radii = jnp.maximum((x2 - x1) / 2, 0.5), jnp.maximum((y2 - y1) / 2, 0.5)
+    # Twice the centre and the radii, integers: at the ends of an ellipse a rounding error would decide whether a pixel is
+    # seen, and differ with the number of pictures that are drawn together.
+    centre, radii = (x1 + x2 - 2 * left, y1 + y2 - 2 * top), (jnp.maximum(x2 - x1, 1), jnp.maximum(y2 - y1, 1))
     # One point in each column and each row, in either half: where the ellipse is flat the columns leave no gap, where it is
     # steep the rows don't, and both hit the same pixels.
     for axis in (0, 1):
         along = jnp.arange(picture.shape[1 - axis])
-        share = (along - centre[axis]) / radii[axis]
-        height = jnp.sqrt(jnp.maximum(0, 1 - share**2))
+        place, radius = 2 * along - centre[axis], radii[axis]
+        share, square = place / radius, radius**2 - place**2
+        height = jnp.sqrt(jnp.maximum(0, square).astype(jnp.float32)) / radius
         for side in (-1, 1):
             unit = (share, side * height) if axis == 0 else (side * height, share)
             angle = jnp.degrees(jnp.arctan2(unit[1], unit[0])) % 360
-            seen = (jnp.abs(share) <= 1) & ((angle - start) % 360 <= end - start)
-            across = jnp.round(centre[1 - axis] + radii[1 - axis] * side * height).astype(jnp.int32)
+            seen = (square >= 0) & ((angle - start) % 360 <= end - start + 1e-3)
+            across = jnp.round((centre[1 - axis] + radii[1 - axis] * side * height) / 2).astype(jnp.int32)
             xs, ys = (along, across) if axis == 0 else (across, along)
             picture = _put(picture, jnp.where(seen, ys, -1), xs, colour)
     return picture
