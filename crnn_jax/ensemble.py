@@ -16,6 +16,7 @@ from crnn_jax.decoding import Decode, Decoded, Decoder, geometric_mean
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
 from crnn_jax.recognizer import Reader, Reading, Recognizer, Seen, batched, load, prepared, read_all
+from crnn_jax.training.config import Dtype
 
 
 class Ensemble:
@@ -112,11 +113,11 @@ def _name(grammar: Grammar | None) -> str | None:
     return None if grammar is None else grammar.name
 
 
-def load_together(names: Sequence[str | Path]) -> Reader[Any]:
+def load_together(names: Sequence[str | Path], *, dtype: Dtype = "float32") -> Reader[Any]:
     """The network of a name (see `crnn_jax.load`), or several as an ensemble.
 
     Raises:
         UserError: one can't be read, or they can't read together.
     """
-    networks = [load(name) for name in names]
+    networks = [load(name, dtype=dtype) for name in names]
     return networks[0] if len(networks) == 1 else Ensemble(networks)

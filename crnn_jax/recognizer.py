@@ -24,9 +24,10 @@ from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
 from crnn_jax.host import parts_at_once
 from crnn_jax.locate import NoFormula, find_strip
-from crnn_jax.models.config import Architecture
+from crnn_jax.models.config import Architecture, check_choices
 from crnn_jax.models.crnn import CRNN, geometry, output_columns, used_widths
 from crnn_jax.training.checkpoint import Checkpoints
+from crnn_jax.training.config import DTYPES, Dtype
 from crnn_jax.training.rundir import RunDirectory
 
 T = TypeVar("T")
@@ -141,12 +142,13 @@ class Recognizer:
         variables: ``params`` and ``batch_stats``.
         grammar: of its texts; None: any will do.
         description: of the checkpoint that it came from.
+        dtype: of the activations, whatever it was trained with; parameters, logits and all that is made of these are float32.
 
     Attributes:
         variables: as given, on the device.
 
     Raises:
-        UserError: the grammar doesn't suit the alphabet.
+        UserError: the grammar doesn't suit the alphabet, or there is no such dtype.
     """
 
     def __init__(
@@ -157,6 +159,8 @@ class Recognizer:
         variables: dict[str, Any],
         grammar: Grammar | None = None,
         description: dict[str, Any] | None = None,
+        *,
+        dtype: Dtype = "float32",
     ) -> None:
         self.architecture = architecture
         self.alphabet = alphabet
@@ -165,8 +169,10 @@ class Recognizer:
         if grammar is not None:
             grammars.check_grammar(grammar, alphabet)
         self.description = description or {}
+        self.dtype = dtype
+        check_choices(self, {"dtype": DTYPES})
         self.variables = jax.device_put(variables)
-        self._model = CRNN.of(architecture, alphabet, preparation)
+        self._model = CRNN.of(architecture, alphabet, preparation, dtype=jax.numpy.dtype(dtype))
 
     @property
     def members(self) -> tuple[Recognizer, ...]:
@@ -356,7 +362,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[tuple[list[T], int]]:
         yield batch, room
 
 
-def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None = None) -> Recognizer:
+def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None = None, dtype: Dtype = "float32") -> Recognizer:
     """A trained network.
 
     Args:
@@ -364,9 +370,10 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
             ``level2-row``), a run's directory, or a file that ``crnn-jax export --to weights`` wrote.
         grammar: of its texts, if it was trained with one of your own; those of this library are in the checkpoint.
         step: whose weights to take, of a run that keeps those of every epoch; None: those with the least validation loss.
+        dtype: of the activations, see `Recognizer`.
 
     Raises:
-        UserError: it is none of these, or can't be read.
+        UserError: it is none of these, or can't be read, or there is no such dtype.
     """
     path = Path(name)
     run = RunDirectory(path)
@@ -382,12 +389,12 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
             f" comes with the package ({known})"
         )
     try:
-        return _recognizer(variables, description, grammar)
+        return _recognizer(variables, description, grammar, dtype)
     except (KeyError, TypeError) as error:
         raise UserError(f"{name}: its description doesn't suit this version of the library ({error})") from None
 
 
-def _recognizer(variables: dict[str, Any], description: dict[str, Any], grammar: Grammar | None) -> Recognizer:
+def _recognizer(variables: dict[str, Any], description: dict[str, Any], grammar: Grammar | None, dtype: Dtype) -> Recognizer:
     alphabet = Alphabet(description["alphabet"])
     if grammar is None and description.get("grammar"):
         grammar = grammars.by_name(description["grammar"], alphabet)
@@ -399,6 +406,7 @@ def _recognizer(variables: dict[str, Any], description: dict[str, Any], grammar:
         variables,
         grammar,
         description,
+        dtype=dtype,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from sources import Bars
 
+import crnn_jax
 from crnn_jax.cli import main
 from crnn_jax.data.images import read_image
 from crnn_jax.grammar import Level1
@@ -42,6 +43,15 @@ def test_read_gives_one_line_a_picture(capsys, trained, folder):
     assert status == 0
     assert len(lines) == COUNT
     assert sum(line == text for line, text in zip(lines, truth(folder), strict=True)) >= COUNT - 1
+
+
+@pytest.mark.parametrize("command", ["read", "evaluate"])
+def test_dtype_is_the_network_s(capsys, trained, folder, monkeypatch, command):
+    asked = []
+    monkeypatch.setattr("crnn_jax.ensemble.load", lambda name, dtype: asked.append(dtype) or crnn_jax.load(name, dtype=dtype))
+    assert run(capsys, command, folder, "--model", trained, "--dtype", "bfloat16")[0] == 0
+    assert run(capsys, command, folder, "--model", trained)[0] == 0
+    assert asked == ["bfloat16", "float32"]
 
 
 def test_read_json_has_the_fixed_fields(capsys, trained, folder):

@@ -7,7 +7,7 @@ from PIL import Image
 from sources import Bars, Words, bars_task
 
 import crnn_jax
-from crnn_jax import Alphabet, Config, UserError
+from crnn_jax import Alphabet, Config, UserError, tasks
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,24 @@ def test_a_grammar_of_ones_own_is_trained_with_and_given_again(tmp_path):
 def test_a_grammar_about_other_characters_than_the_task():
     with pytest.raises(UserError, match="'fruit' is about the characters"):
         bars_task(grammar=Words())
+
+
+def test_bfloat16_reads_the_same():
+    source = tasks.level1().source("generate", 0)
+    images = [source[i].image for i in range(8)]
+    single, half = (crnn_jax.load("level1", dtype=dtype) for dtype in ("float32", "bfloat16"))
+    for a, b in zip(single.read(images), half.read(images), strict=True):
+        assert a.text == b.text
+        assert a.confidence == pytest.approx(b.confidence, abs=0.05)
+    prepared, widths = np.stack([half.prepare(images[0])]), np.array([half.preparation.width])
+    ours, theirs = (np.asarray(model.logits(prepared, widths)[0]) for model in (single, half))
+    assert theirs.dtype == np.float32
+    assert not np.array_equal(ours, theirs)  # it was indeed computed in another way
+
+
+def test_no_such_dtype():
+    with pytest.raises(UserError, match="dtype must be one of float32, bfloat16, not 'float16'"):
+        crnn_jax.load("level1", dtype="float16")
 
 
 def test_no_such_decoding(model, pictures):

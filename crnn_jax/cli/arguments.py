@@ -16,6 +16,7 @@ from crnn_jax.errors import UserError
 from crnn_jax.host import keep_compilations, keep_freed_memory
 from crnn_jax.locate import LINES, STRIP_HEIGHT
 from crnn_jax.tasks import TASKS
+from crnn_jax.training.config import DTYPES, Dtype
 
 if TYPE_CHECKING:
     from crnn_jax.recognizer import Reader, Recognizer
@@ -31,6 +32,13 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         help="a run's directory, a file that export wrote, or the name of one that comes with the package (captcha,"
         " level1, level2, level2-quick, level2-drawn, level2-row); without it, what suits the size of the pictures;"
         " several with commas between them read together",
+    )
+
+
+def add_dtype(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--dtype``."""
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="float32", help="of the network's activations; bfloat16 is meant for GPUs"
     )
 
 
@@ -61,7 +69,7 @@ def add_decode(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(name: str | None, paths: Sequence[Path]) -> Reader[Any]:
+def load(name: str | None, paths: Sequence[Path], dtype: Dtype) -> Reader[Any]:
     """The model that ``--model`` names, or that suits the size of some pictures.
 
     Raises:
@@ -70,36 +78,36 @@ def load(name: str | None, paths: Sequence[Path]) -> Reader[Any]:
     names = _told_from_sizes(paths, all_suit=True) if name is None else [name]
     if len(names) > 1:
         raise UserError(f"these pictures are for several models ({', '.join(names)}): --model names one")
-    return _load(names)[names[0]]
+    return _load(names, dtype)[names[0]]
 
 
-def load_one(name: str) -> Recognizer:
+def load_one(name: str, dtype: Dtype = "float32") -> Recognizer:
     """A single network.
 
     Raises:
         UserError: it can't be read.
     """
-    (reader,) = _load([name]).values()
+    (reader,) = _load([name], dtype).values()
     if len(reader.members) > 1:
         raise UserError(f"{name}: takes one network, not several")
     return reader.members[0]
 
 
-def load_each(name: str | None, paths: Sequence[Path]) -> dict[str, Reader[Any]]:
+def load_each(name: str | None, paths: Sequence[Path], dtype: Dtype) -> dict[str, Reader[Any]]:
     """The model that ``--model`` names, or those that suit the sizes of some pictures, by name.
 
     Raises:
         UserError: one can't be read, or none would suit any picture.
     """
-    return _load(_told_from_sizes(paths, all_suit=False) if name is None else [name])
+    return _load(_told_from_sizes(paths, all_suit=False) if name is None else [name], dtype)
 
 
-def _load(names: Sequence[str]) -> dict[str, Reader[Any]]:
+def _load(names: Sequence[str], dtype: Dtype) -> dict[str, Reader[Any]]:
     from crnn_jax.ensemble import load_together
 
     keep_freed_memory()
     keep_compilations()
-    return {name: load_together([name] if Path(name).exists() else _split(name)) for name in names}
+    return {name: load_together([name] if Path(name).exists() else _split(name), dtype=dtype) for name in names}
 
 
 def _split(names: str) -> list[str]:

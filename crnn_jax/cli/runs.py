@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crnn_jax import tasks
-from crnn_jax.cli.arguments import Commands, load_one, port, positive
+from crnn_jax.cli.arguments import Commands, add_dtype, load_one, port, positive
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.errors import UserError
 from crnn_jax.training.compare import compare, distinct_names, table
@@ -56,6 +56,7 @@ def add(commands: Commands) -> None:
     serve.add_argument(
         "models", nargs="*", metavar="MODEL", help="runs, files or names; the default is all that come with the package"
     )
+    add_dtype(serve)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
     serve.add_argument("--port", type=port, default=8000, help="0: any that is free")
 
@@ -112,7 +113,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"{arguments.host}:{arguments.port}: can't listen there ({error.strerror or error})") from None
     with listening, contextlib.suppress(KeyboardInterrupt):
-        app = make_app({name: load_one(model) for name, model in names.items()})
+        app = make_app({name: load_one(model, arguments.dtype) for name, model in names.items()})
         host = f"[{arguments.host}]" if family == socket.AF_INET6 else arguments.host
         print(f"http://{host}:{listening.getsockname()[1]}, until Ctrl-C", file=sys.stderr)
         config = uvicorn.Config(app, log_level="warning", limit_concurrency=_CONNECTIONS)

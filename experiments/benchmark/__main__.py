@@ -2,10 +2,10 @@
 
     python -m experiments.benchmark --suite=train --out=train.json
 
-``train``: a training step against PyTorch's of the same network, and captcha training with its drawing.
+``train``: a training step against PyTorch's of the same network, and training of captchas and level 2 with its drawing.
 ``read``: reading pictures in memory, one picture's latency, and a folder of files, against PyTorch.
 ``draw``: captchas against the unmodified ``captcha`` package, one core each.
-``ctc``: loss and gradient against `torch.nn.functional.ctc_loss`.
+``ctc``: loss and gradient against `torch.nn.functional.ctc_loss`, and the memory that they need against `optax.ctc_loss`.
 ``locate``: finding the lines of level 2 canvases of all sizes, against the source document's OpenCV steps; on ordinary canvases
 and on faint ones. OpenCV is held to one thread.
 ``readers``: exact match and speed of the networks that come with the package, against ddddocr, RapidOCR and Tesseract, where
@@ -22,14 +22,15 @@ curve; ``--plots=DIR`` draws the curves.
 
 from __future__ import annotations
 
+import argparse
+import functools
 import importlib
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from absl import app, flags
-
+from crnn_jax.cli.arguments import positive, seed
 from crnn_jax.errors import UserError
 from crnn_jax.host import prepare_cpu
 from crnn_jax.training.log import log_to_stderr
@@ -38,19 +39,19 @@ from experiments.benchmark.report import Row, machine, print_table
 SUITES = ("train", "read", "draw", "ctc", "locate", "readers", "serve", "growth", "parts", "floor", "learn")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs a suite and prints its table."""
-    if argv[1:]:
-        sys.exit(f"error: what is {argv[1]!r}? options are written --name=value; --help lists them")
+    arguments = _parser().parse_args()
+    keep = functools.partial(_keep, arguments.out)
     log_to_stderr()
     prepare_cpu()
     try:
-        suite = importlib.import_module(f"experiments.benchmark.{flags.FLAGS.suite}")
-        if flags.FLAGS.plots and not hasattr(suite, "plot"):
-            raise UserError(f"--plots: nothing is drawn of the suite {flags.FLAGS.suite}")
-        _keep([])  # or says at once that it can't be written
+        suite = importlib.import_module(f"experiments.benchmark.{arguments.suite}")
+        if arguments.plots and not hasattr(suite, "plot"):
+            raise UserError(f"--plots: nothing is drawn of the suite {arguments.suite}")
+        keep([])  # or says at once that it can't be written
         print(machine())
-        rows = print_table(suite.rows(flags.FLAGS.count, flags.FLAGS.seed), _keep)
+        rows = print_table(suite.rows(arguments.count, arguments.seed), keep)
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -58,20 +59,31 @@ def main(argv: list[str]) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        sys.exit(f"error: {error.filename or flags.FLAGS.out}: {error.strerror or error}")
-    if flags.FLAGS.plots:
-        suite.plot(rows, Path(flags.FLAGS.plots) / f"{flags.FLAGS.suite}.png")
+        sys.exit(f"error: {error.filename or arguments.out}: {error.strerror or error}")
+    if arguments.plots:
+        suite.plot(rows, arguments.plots / f"{arguments.suite}.png")
 
 
-def _keep(rows: list[Row]) -> None:
-    if flags.FLAGS.out:
-        Path(flags.FLAGS.out).write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+def _parser() -> argparse.ArgumentParser:
+    # No flags of absl: suites import experiments, which have theirs.
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.benchmark",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--suite", choices=SUITES, default="train", help="what to measure")
+    parser.add_argument("--count", type=positive, help="rounds, or pictures where a suite counts them; each suite has its own")
+    parser.add_argument("--seed", type=seed, default=0, help="of the pictures")
+    parser.add_argument("--out", type=Path, help="file for the rows, JSON")
+    parser.add_argument("--plots", type=Path, help="directory for a picture of the rows, of suites that have one")
+    return parser
+
+
+def _keep(out: Path | None, rows: list[Row]) -> None:
+    if out:
+        out.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("suite", "train", SUITES, "what to measure")
-    flags.DEFINE_integer("count", None, "rounds, or pictures where a suite counts them; each suite has its own", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "of the pictures", lower_bound=0)
-    flags.DEFINE_string("out", None, "file for the rows, JSON")
-    flags.DEFINE_string("plots", None, "directory for a picture of the rows, of suites that have one")
-    app.run(main)
+    main()

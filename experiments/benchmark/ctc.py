@@ -1,4 +1,4 @@
-"""The loss and its gradient, against PyTorch's."""
+"""The loss and its gradient: their time against PyTorch's, and the temporary memory that they need against optax's."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import torch
 from torch.nn import functional
 
@@ -22,10 +23,12 @@ _SHAPES = {  # batch, columns, characters of a label, K + 1
     "level 2, alphabet of 1,000": (32, 112, 40, 1001),
     "level 2, alphabet of 10,000": (8, 112, 40, 10_001),
 }
+_ALPHABETS = (36, 1000, 10_000)  # with which memory is compared
+_MEASURED = (8, 112, 40)  # likewise: batch, columns, characters of a label
 
 
 def rows(count: int | None, seed: int) -> Iterator[Row]:
-    """Milliseconds of the loss of a batch and its gradient in the logits."""
+    """Milliseconds of the loss of a batch and its gradient in the logits, and megabytes."""
     rng = np.random.default_rng(seed)
     for name, (batch, columns, characters, classes) in _SHAPES.items():
         logits = rng.normal(size=(batch, columns, classes)).astype(np.float32)
@@ -33,19 +36,40 @@ def rows(count: int | None, seed: int) -> Iterator[Row]:
         ours, peer = _ours(logits, labels), _peer(logits, labels)
         a, b = in_turns(ours, peer, count or _ROUNDS)
         yield row("ctc", f"{name}: {batch} x {columns} x {classes}", 1000 * a, 1000 * b, "ms", "less")
+    batch, columns, characters = _MEASURED
+    for size in _ALPHABETS:
+        labels, shape = rng.integers(0, size, (batch, characters)), (batch, columns, size + 1)
+        a, b = (_temporary_megabytes(loss, shape) for loss in (_loss(labels), _optax_loss(labels)))
+        yield row("ctc", f"alphabet of {size:,}, memory, peer: optax", a, b, "MB", "less")
 
 
 def _ours(logits: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
-    lengths = jnp.full(len(logits), logits.shape[1])
-    label_lengths = jnp.full(len(labels), labels.shape[1])
+    both, given = jax.jit(jax.value_and_grad(_loss(labels))), jnp.asarray(logits)
+    return lambda: jax.block_until_ready(both(given))
 
-    @jax.jit
-    @jax.value_and_grad
+
+def _loss(labels: np.ndarray) -> Callable[[jax.Array], jax.Array]:
     def loss(logits: jax.Array) -> jax.Array:
+        lengths, label_lengths = jnp.full(len(logits), logits.shape[1]), jnp.full(len(labels), labels.shape[1])
         return ctc.loss(logits, lengths, jnp.asarray(labels), label_lengths)[0].sum()
 
-    given = jnp.asarray(logits)
-    return lambda: jax.block_until_ready(loss(given))
+    return loss
+
+
+def _optax_loss(labels: np.ndarray) -> Callable[[jax.Array], jax.Array]:
+    def loss(logits: jax.Array) -> jax.Array:
+        padding, label_padding = jnp.zeros(logits.shape[:2]), jnp.zeros(labels.shape)
+        return optax.ctc_loss(logits, padding, jnp.asarray(labels), label_padding, blank_id=logits.shape[2] - 1).sum()
+
+    return loss
+
+
+def _temporary_megabytes(loss: Callable[[jax.Array], jax.Array], shape: tuple[int, ...]) -> float:
+    """What the compiled loss and its gradient need besides the logits, of some shape, and the results."""
+    compiled = jax.jit(jax.value_and_grad(loss)).lower(jax.ShapeDtypeStruct(shape, jnp.float32)).compile()
+    analysis = compiled.memory_analysis()
+    assert analysis is not None
+    return analysis.temp_size_in_bytes / 1e6
 
 
 def _peer(logits: np.ndarray, labels: np.ndarray) -> Callable[[], object]:

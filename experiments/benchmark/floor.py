@@ -25,8 +25,8 @@ _COPIED = 1 << 26  # numbers
 def rows(count: int | None, seed: int) -> Iterator[Row]:
     """Images a second of each network's step, and at either floor."""
     for case in recipes():
-        step, batch, size = Step(case), random_batch(case, seed), case.config.batch_size
-        work = count_work(Step(case, jax.local_devices()[:1]).jaxpr(batch))
+        batch, size = random_batch(case, seed), case.config.batch_size
+        step, work = Step(case).on(batch), count_work(Step(case, jax.local_devices()[:1]).jaxpr(batch))
         matrix = jnp.ones((_SIDE, _SIDE), case.config.dtype)
         numbers = jnp.ones(_COPIED, case.config.dtype)
         multiply, copy = jax.jit(lambda x: x @ x), jax.jit(lambda x: x + 1)
@@ -35,7 +35,7 @@ def rows(count: int | None, seed: int) -> Iterator[Row]:
             ("operations", work.operations, 2 * _SIDE**3, lambda: jax.block_until_ready(multiply(matrix))),  # noqa: B023
             ("bytes", work.bytes, 2 * numbers.nbytes, lambda: jax.block_until_ready(copy(numbers))),  # noqa: B023
         ):
-            a, b = in_turns(lambda: step(batch), peer, count or _ROUNDS)  # noqa: B023
+            a, b = in_turns(step, peer, count or _ROUNDS)
             floor = amount / (done / b)
             yield row(
                 "floor", f"{name}: {amount / size / 1e6:,.0f} million {what} an image", size / a, size / floor, "images/s"

@@ -87,14 +87,14 @@ class Timed:
     """
 
     def __init__(self, case: Case, seed: int, devices: int = 1) -> None:
-        self._step, self._batch = Step(case, jax.local_devices()[:devices]), random_batch(case, seed)
+        self._step = Step(case, jax.local_devices()[:devices]).on(random_batch(case, seed))
         self._steps = math.ceil(_IMAGES / case.config.batch_size)
         self.images = self._steps * case.config.batch_size
 
     def __call__(self) -> None:
         """Takes the steps."""
         for _ in range(self._steps):
-            self._step(self._batch)
+            self._step()
 
 
 def _over_devices(rounds: int, seed: int) -> Iterator[Row]:

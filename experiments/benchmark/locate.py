@@ -17,6 +17,7 @@ from crnn_jax.training.log import progress_bar
 from experiments.benchmark.report import Row, row
 
 _CANVASES = 2000
+_WARM_UP = 5
 
 
 def rows(count: int | None, seed: int) -> Iterator[Row]:
@@ -24,6 +25,10 @@ def rows(count: int | None, seed: int) -> Iterator[Row]:
     cv2.setNumThreads(1)
     count = count or _CANVASES
     for name, style in (("ordinary", level2.COMPETITION), ("faint", level2.FAINT)):
+        for index in range(count, count + _WARM_UP):
+            canvas = _canvas(style, seed, index)
+            for way in (locate, locate_document):
+                way(canvas.image)
         ours, theirs = _Finder(locate), _Finder(locate_document)
         with progress_bar(count, unit="image", description=name, leave=False) as bar:
             for index in range(count):

@@ -1,8 +1,8 @@
 """What a training step of `light` spends its time on: each part alone, forward and back, against the whole step.
 
 The figure of ours is a part's, the peer's the whole step's, in turns in one run; the ratio is the part's share. Convolutions
-are timed a second time without the gradients of their kernels. What the shares leave of the whole is all else: the copy of the
-pictures to the device, the dense layer before the recurrent ones, and what the parts gain or lose by being compiled together.
+are timed a second time without the gradients of their kernels. What the shares leave of the whole is all else: the dense layer
+before the recurrent ones, and what the parts gain or lose by being compiled together.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def rows(count: int | None, seed: int) -> Iterator[Row]:
     """Milliseconds of each part and of the whole step, at both ends of the curves of the suite `growth`."""
     for name, x in _CASES:
         case = case_of(name, x)
-        step, batch = Step(case, jax.local_devices()[:1]), random_batch(case, seed)
+        step = Step(case, jax.local_devices()[:1]).on(random_batch(case, seed))
         for part, work in parts(case, seed).items():
-            a, b = in_turns(work, lambda step=step, batch=batch: step(batch), count or _ROUNDS)  # type: ignore[misc]
+            a, b = in_turns(work, step, count or _ROUNDS)
             yield row("parts", f"{name} {x}: {part}", 1000 * a, 1000 * b, "ms")
 
 

@@ -43,7 +43,15 @@ def row(suite: str, name: str, ours: float, peer: float, unit: str, better: Bett
 
 
 def in_turns(ours: Callable[[], object], peer: Callable[[], object], rounds: int, warm_up: int = 2) -> tuple[float, float]:
-    """Medians of the seconds that each takes; in turns, so that a machine's changes of speed hit both.
+    """Medians of the `seconds_in_turns`."""
+    ours_seconds, peer_seconds = map(statistics.median, seconds_in_turns(ours, peer, rounds, warm_up))
+    return ours_seconds, peer_seconds
+
+
+def seconds_in_turns(
+    ours: Callable[[], object], peer: Callable[[], object], rounds: int, warm_up: int = 2
+) -> tuple[list[float], list[float]]:
+    """The seconds that each takes in each round; in turns, so that a machine's changes of speed hit both.
 
     Args:
         ours: returns when its work is done.
@@ -57,8 +65,7 @@ def in_turns(ours: Callable[[], object], peer: Callable[[], object], rounds: int
             began = time.perf_counter()
             work()
             kept.append(time.perf_counter() - began)
-    ours_seconds, peer_seconds = (statistics.median(kept[warm_up:]) for kept in seconds)
-    return ours_seconds, peer_seconds
+    return seconds[0][warm_up:], seconds[1][warm_up:]
 
 
 def machine() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,12 +53,16 @@ _NETWORKS = (
 
 def recipes() -> list[Case]:
     """The networks of the recipes, in batches that suit the device."""
-    platform = "cpu" if jax.default_backend() == "cpu" else "gpu"
-    dtype: Dtype = "float32" if platform == "cpu" else "bfloat16"
+    batches = _BATCHES["cpu" if jax.default_backend() == "cpu" else "gpu"]
     return [
-        Case(name, task(), replace(config, batch_size=_BATCHES[platform][config.backbone], dtype=dtype, clip_norm=None), *size)
+        Case(name, task(), replace(config, batch_size=batches[config.backbone], dtype=device_dtype(), clip_norm=None), *size)
         for name, task, *size, config in _NETWORKS
     ]
+
+
+def device_dtype() -> Dtype:
+    """Of our activations: bfloat16 on a GPU, where the peer has it too."""
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
 def random_batch(case: Case, seed: int) -> Batch:
@@ -98,8 +102,17 @@ class Step:
         return jax.make_jaxpr(self._step)(self._state, steps.shard(batch, len(self.devices)), self._key).jaxpr
 
     def __call__(self, batch: Batch) -> None:
-        """Takes a step, and waits until it is done."""
-        self._state, metrics = self._step(self._state, steps.shard(batch, len(self.devices)), self._key)
+        """Takes a step on a batch in host memory, and waits until it is done."""
+        self._take(steps.shard(batch, len(self.devices)))
+
+    def on(self, batch: Batch) -> Callable[[], None]:
+        """What takes a step on a batch that lies on the devices already, and waits until it is done."""
+        sharding = self._state.step.sharding
+        placed = jax.block_until_ready(jax.device_put(steps.shard(batch, len(self.devices)), sharding))
+        return lambda: self._take(placed)
+
+    def _take(self, parts: dict[str, Any]) -> None:
+        self._state, metrics = self._step(self._state, parts, self._key)
         jax.block_until_ready(metrics)
 
 
