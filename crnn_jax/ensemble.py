@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crnn_jax import ctc
+from crnn_jax.box import Traced
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.decoding import Decode, Decoded, Decoder, geometric_mean
 from crnn_jax.errors import UserError
@@ -52,7 +53,7 @@ class Ensemble:
         """Reads pictures, as `Recognizer.read` does."""
         return read_all(self, images, decode, batch_size)
 
-    def prepare(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, ...]:
+    def prepare(self, image: str | Path | np.ndarray) -> tuple[Traced, ...]:
         """A picture as each network takes it.
 
         Raises:
@@ -61,7 +62,7 @@ class Ensemble:
         return prepared(image, *(member.preparation for member in self.members))
 
     def read_prepared(
-        self, images: Iterable[tuple[np.ndarray, ...]], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
+        self, images: Iterable[tuple[Traced, ...]], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> Iterator[Reading]:
         """Reads pictures that `prepare` gave, a batch at a time."""
         decoder = Decoder(self.alphabet, self.grammar, decode)

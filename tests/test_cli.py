@@ -50,7 +50,7 @@ def test_read_json_has_the_fixed_fields(capsys, trained, folder):
     assert [set(row) for row in rows] == [{"path", "text", "confidence", "value", "valid", "characters"}] * 2
     assert [row["path"] for row in rows] == [str(folder / "1.png"), str(folder / "0.png")]
     assert "".join(c["character"] for c in rows[0]["characters"]) == rows[0]["text"]
-    assert set(rows[0]["characters"][0]) == {"character", "confidence", "x0", "x1"}
+    assert set(rows[0]["characters"][0]) == {"character", "confidence", "x0", "x1", "box"}
 
 
 def test_read_tsv(capsys, trained, folder):

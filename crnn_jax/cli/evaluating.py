@@ -123,7 +123,7 @@ def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], c
         plots.confusions(confusions, folder / "confusions.png")
         if shown := [j for j in wrong or right if j.reading.text][:1]:
             path = shown[0].path
-            plots.columns(model.prepare(path), *model.probabilities(path), model.alphabet, folder / "columns.png")
+            plots.columns(model.prepare(path).image, *model.probabilities(path), model.alphabet, folder / "columns.png")
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
 
@@ -131,6 +131,6 @@ def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], c
 def _shown(model: Recognizer, path: Path) -> np.ndarray:
     """A picture as the network sees it, or as it is where that is nothing."""
     try:
-        return model.prepare(path)
+        return model.prepare(path).image
     except NoFormula:
         return read_image(path)

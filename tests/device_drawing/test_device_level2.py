@@ -169,7 +169,7 @@ def test_a_fraction_is_written_in_a_row_as_on_the_host(index):
     strip = join(level2.draw_crops(text, ink, level2.COMPETITION, draws))
     levelled = equalize(strip, "stretch") * strip.any(axis=2, keepdims=True)
     (bar,) = fraction.bars(levelled)
-    expected = fraction.in_a_row(levelled, 81)
+    expected = fraction.in_a_row(levelled, 81).image
     room = np.zeros((180, 2000, 3), np.uint8)
     room[: strip.shape[0], : strip.shape[1]] = levelled
     nothing = jnp.zeros(46, int), jnp.zeros((), int), jnp.zeros(3, int)
