@@ -113,11 +113,11 @@ def _name(grammar: Grammar | None) -> str | None:
     return None if grammar is None else grammar.name
 
 
-def load_together(names: Sequence[str | Path]) -> Reader[Any]:
-    """The network of a name (see `crnn_jax.load`), or several as an ensemble.
+def load_together(names: Sequence[str | Path], grammar: Grammar | None = None) -> Reader[Any]:
+    """The network of a name (see `crnn_jax.load`), or several as an ensemble, with a grammar of their texts.
 
     Raises:
         UserError: one can't be read, or they can't read together.
     """
-    networks = [load(name) for name in names]
+    networks = [load(name, grammar=grammar) for name in names]
     return networks[0] if len(networks) == 1 else Ensemble(networks)

@@ -389,23 +389,31 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     Raises:
         UserError: it is none of these, or can't be read.
     """
-    path = Path(name)
-    run = RunDirectory(path)
-    file = path if path.suffix == weights.SUFFIX else weights.packaged(str(name))
-    if run.checkpoints.is_dir() or (path.is_dir() and file is None):
-        variables, description = _from_run(run, step)
-    elif file is not None:  # perhaps beside a folder of its name that holds something else
-        variables, description = weights.load(file)
-    else:
-        known = ", ".join(weights.names()) or "there are none"
-        raise UserError(
-            f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick, or the name of a network that"
-            f" comes with the package ({known})"
-        )
+    variables, description = stored(name, step)
     try:
         return _recognizer(variables, description, grammar)
     except (KeyError, TypeError) as error:
         raise UserError(f"{name}: its description doesn't suit this version of the library ({error})") from None
+
+
+def stored(name: str | Path, step: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A trained network's variables, ``params`` and ``batch_stats``, and its description; as of `load`, which says the rest.
+
+    Raises:
+        UserError: there is none, or it can't be read.
+    """
+    path = Path(name)
+    run = RunDirectory(path)
+    file = path if path.suffix == weights.SUFFIX else weights.packaged(str(name))
+    if run.checkpoints.is_dir() or (path.is_dir() and file is None):
+        return _from_run(run, step)
+    if file is not None:  # perhaps beside a folder of its name that holds something else
+        return weights.load(file)
+    known = ", ".join(weights.names()) or "there are none"
+    raise UserError(
+        f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick, or the name of a network that"
+        f" comes with the package ({known})"
+    )
 
 
 def _recognizer(variables: dict[str, Any], description: dict[str, Any], grammar: Grammar | None) -> Recognizer:

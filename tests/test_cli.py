@@ -281,3 +281,28 @@ def test_status_says_how_far_a_run_is(trained, capsys, tmp_path):
     assert "to go" not in out
     assert main(["status", str(tmp_path)]) == 1
     assert "holds no run" in capsys.readouterr().err
+
+
+def test_a_grammar_of_ones_own_says_what_is_read(capsys, trained, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evens.py").write_text(
+        "from sources import Words\nfrom crnn_jax import Alphabet\n"
+        "class Evens(Words):\n    name, alphabet, words = 'evens', Alphabet('01'), ('0', '10', '110')\n"
+    )
+    model = ("--model", trained, "--grammar")
+    status, lines, _ = run(capsys, "read", folder, *model, "evens:Evens")
+    assert status == 0
+    assert set(lines) <= {"0", "10", "110"}
+    status, lines, _ = run(capsys, "evaluate", folder, *model, "evens:Evens", "--json")
+    assert status == 0
+    assert json.loads(lines[0])["computable"] == 1
+    status, _, _ = run(
+        capsys, "export", trained, "--to=weights", "--out=evens.safetensors", "--check=2", "--grammar=evens:Evens"
+    )
+    assert status == 0
+    for place, message in (("evens:Odds", "has no such class"), ("sources:Words", "about the characters 'abcdefg")):
+        for command in (("read", folder, *model, place), ("export", trained, "--to=weights", "--grammar", place)):
+            status, lines, err = run(capsys, *command)
+            assert (status, lines) == (1, [])
+            assert message in err
+            assert err.count("\n") == 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crnn_jax.cli.arguments import Commands, add_decode, add_model, add_names, load, need_labels
+from crnn_jax.cli.arguments import Commands, add_decode, add_grammar, add_model, add_names, load, need_labels
 from crnn_jax.cli.reading import Clock, escaped, read_files
 from crnn_jax.data.folder import Labelled, read_labels
 from crnn_jax.data.images import UnreadableImage, read_image
@@ -31,6 +31,7 @@ def add(commands: Commands) -> None:
     add_names(evaluate)
     add_model(evaluate)
     add_decode(evaluate)
+    add_grammar(evaluate)
     evaluate.add_argument("--json", action="store_true", help="one JSON object")
     evaluate.add_argument(
         "--plots", type=Path, help="folder for sheets of right and wrong readings, a list of the wrong ones, and confusions"
@@ -53,7 +54,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     need_labels(arguments.folder, arguments.names)
     labels = read_labels(arguments.folder, names=arguments.names)
-    model = load(arguments.model, [label.path for label in labels])
+    model = load(arguments.model, [label.path for label in labels], arguments.grammar)
     if not (model.grammar and model.grammar.computes):
         labels = read_labels(arguments.folder, names=arguments.names, values=False)
     judged: list[_Judged] = []
