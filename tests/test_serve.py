@@ -268,7 +268,7 @@ def drop(browser, path):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_page_in_a_browser(address, tmp_path):
-    """In Debian's Chromium, where it and selenium are installed."""
+    """In Debian's Chromium, where it is installed."""
     webdriver = pytest.importorskip("selenium.webdriver")
     if not shutil.which("chromium") or not shutil.which("chromedriver"):
         pytest.skip("no chromium")
