@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from crnn_jax.alphabet import Alphabet
     from crnn_jax.ensemble import Ensemble
     from crnn_jax.errors import UserError
+    from crnn_jax.grammar import Grammar
     from crnn_jax.models.config import Architecture
     from crnn_jax.recognizer import Reading, Recognizer, load
     from crnn_jax.regular import Regular
@@ -26,6 +27,7 @@ _HOMES = {
     "Architecture": "crnn_jax.models.config",
     "Config": "crnn_jax.training.config",
     "Ensemble": "crnn_jax.ensemble",
+    "Grammar": "crnn_jax.grammar",
     "Reading": "crnn_jax.recognizer",
     "Recognizer": "crnn_jax.recognizer",
     "Report": "crnn_jax.training.loop",
@@ -41,6 +43,7 @@ __all__ = [
     "Architecture",
     "Config",
     "Ensemble",
+    "Grammar",
     "Reading",
     "Recognizer",
     "Regular",

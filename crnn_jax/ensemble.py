@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crnn_jax import ctc
+from crnn_jax.box import Traced
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.decoding import Decode, Decoded, Decoder, geometric_mean
 from crnn_jax.errors import UserError
@@ -53,7 +54,7 @@ class Ensemble:
         """Reads pictures, as `Recognizer.read` does."""
         return read_all(self, images, decode, batch_size)
 
-    def prepare(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, ...]:
+    def prepare(self, image: str | Path | np.ndarray) -> tuple[Traced, ...]:
         """A picture as each network takes it.
 
         Raises:
@@ -62,7 +63,7 @@ class Ensemble:
         return prepared(image, *(member.preparation for member in self.members))
 
     def read_prepared(
-        self, images: Iterable[tuple[np.ndarray, ...]], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
+        self, images: Iterable[tuple[Traced, ...]], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> Iterator[Reading]:
         """Reads pictures that `prepare` gave, a batch at a time."""
         decoder = Decoder(self.alphabet, self.grammar, decode)
@@ -113,11 +114,11 @@ def _name(grammar: Grammar | None) -> str | None:
     return None if grammar is None else grammar.name
 
 
-def load_together(names: Sequence[str | Path], *, dtype: Dtype = "float32") -> Reader[Any]:
-    """The network of a name (see `crnn_jax.load`), or several as an ensemble.
+def load_together(names: Sequence[str | Path], grammar: Grammar | None = None, dtype: Dtype = "float32") -> Reader[Any]:
+    """The network of a name (see `crnn_jax.load`), or several as an ensemble, with a grammar of their texts.
 
     Raises:
         UserError: one can't be read, or they can't read together.
     """
-    networks = [load(name, dtype=dtype) for name in names]
+    networks = [load(name, grammar=grammar, dtype=dtype) for name in names]
     return networks[0] if len(networks) == 1 else Ensemble(networks)

@@ -7,11 +7,13 @@ in data workers: no jax here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from crnn_jax.box import Box, Part, Traced, resized
 from crnn_jax.data.contrast import brightest
 from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
 
@@ -40,7 +42,7 @@ class Bar(NamedTuple):
     y: int
 
 
-def in_a_row(strip: np.ndarray, height: int) -> np.ndarray:
+def in_a_row(strip: np.ndarray, height: int) -> Traced:
     """A strip whose fractions are written as numerator, a black gap, and denominator, both enlarged.
 
     Args:
@@ -48,16 +50,30 @@ def in_a_row(strip: np.ndarray, height: int) -> np.ndarray:
         height: that one that isn't as it was drawn is made smaller to, if it is higher, so that its bars have a known length.
 
     Returns:
-        (h', w', 3) uint8; a strip without fractions is as it was.
+        (h', w', 3) uint8, whose parts are the numbers and what is beside them; a strip without fractions is as it was.
     """
     if not _is_drawn(_darkness(strip), strip) and len(strip) > height:
         size = max(1, round(strip.shape[1] * height / len(strip))), height
-        strip = cv2.resize(strip, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    parts, x = [], 0
+        smaller = cv2.resize(strip, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        return resized(smaller, strip).then(_written)
+    return _written(strip)
+
+
+def _written(strip: np.ndarray) -> Traced:
+    """A strip of the size at which bars are found, its fractions in a row."""
+    pieces: list[tuple[np.ndarray, Box]] = []  # and what each shows
+    whole = Box.of(strip)
+    rest = whole
     for bar in bars(strip):
-        parts += [strip[:, x : bar.x0 + OVERLAP], *_numbers(strip, bar)]
-        x = bar.x1 - OVERLAP
-    return np.concatenate([*parts, strip[:, x:]], axis=1) if parts else strip
+        before = rest._replace(x1=bar.x0 + OVERLAP)
+        pieces += [(before.cut(strip), before), *_numbers(strip, bar)]
+        rest = whole._replace(x0=bar.x1 - OVERLAP)
+    if not pieces:
+        return Traced(strip)
+    pieces.append((rest.cut(strip), rest))
+    lefts = accumulate((piece.shape[1] for piece, _ in pieces), initial=0)
+    parts = (Part(Box.of(piece).moved(x, 0), shows) for x, (piece, shows) in zip(lefts, pieces, strict=False))
+    return Traced(np.concatenate([piece for piece, _ in pieces], axis=1), (tuple(parts),))
 
 
 def bars(strip: np.ndarray) -> list[Bar]:
@@ -142,12 +158,13 @@ def _like_a_bar(darkness: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return half(-1) | half(1)
 
 
-def _numbers(strip: np.ndarray, bar: Bar) -> Iterator[np.ndarray]:
-    """The enlarged numerator, a gap, and the enlarged denominator, as high as the strip."""
-    numerator = bar.x0 + (bar.x1 - bar.x0) * NUMERATOR // BAR_WIDTH
-    yield _enlarged(strip[max(0, bar.y + ABOVE[0]) : bar.y - 1, bar.x0 : numerator], strip, bar.y)
-    yield np.zeros((len(strip), SLASH, 3), np.uint8)
-    yield _enlarged(strip[bar.y + 3 : bar.y + BELOW[1], bar.x0 : bar.x1], strip, bar.y)
+def _numbers(strip: np.ndarray, bar: Bar) -> Iterator[tuple[np.ndarray, Box]]:
+    """The enlarged numerator, a gap for the bar, and the enlarged denominator, as high as the strip; and what each shows."""
+    above = Box(bar.x0, max(0, bar.y + ABOVE[0]), bar.x0 + (bar.x1 - bar.x0) * NUMERATOR // BAR_WIDTH, bar.y - 1)
+    below = Box(bar.x0, bar.y + 3, bar.x1, min(len(strip), bar.y + BELOW[1]))
+    yield _enlarged(above.cut(strip), strip, bar.y), above
+    yield np.zeros((len(strip), SLASH, 3), np.uint8), Box(bar.x0, above.y1, bar.x1, below.y0)
+    yield _enlarged(below.cut(strip), strip, bar.y), below
 
 
 def _enlarged(part: np.ndarray, strip: np.ndarray, middle: int) -> np.ndarray:

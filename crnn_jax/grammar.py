@@ -6,10 +6,13 @@ own, extend `Grammar`; its docstring has an example. Nothing here imports jax.
 
 from __future__ import annotations
 
+import importlib
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from crnn_jax.alphabet import Alphabet
@@ -350,9 +353,47 @@ def by_name(name: str, alphabet: Alphabet) -> Grammar:
         return Regular(name.removeprefix(PREFIX), alphabet)
     if name not in GRAMMARS:
         raise UserError(
-            f"the grammar {name!r} isn't one of {', '.join(GRAMMARS)}: in Python, load(..., grammar=...) takes your own"
+            f"the grammar {name!r} isn't one of {', '.join(GRAMMARS)}: --grammar=package.module:Class takes your own,"
+            " in Python load(..., grammar=...)"
         )
     return GRAMMARS[name]()
+
+
+def imported(place: str) -> Grammar:
+    """A grammar of your own from where Python finds its class; what isn't installed may lie in the current folder.
+
+    Args:
+        place: ``package.module:Class``; the class is made without arguments.
+
+    Raises:
+        UserError: the module can't be imported, or has no such class, or it is no grammar.
+    """
+    module, _, name = place.partition(":")
+    if not (module and name):
+        raise UserError(f"the grammar {place!r} must be written as package.module:Class")
+    if str(Path.cwd()) not in sys.path:  # where only `python -m` looks
+        sys.path.append(str(Path.cwd()))
+    try:
+        kind = getattr(importlib.import_module(module), name, None)
+    except Exception as error:  # it runs whatever stands there
+        raise UserError(f"the grammar {place!r}: {module} can't be imported ({_told(error)})") from None
+    if not (isinstance(kind, type) and issubclass(kind, Grammar)):
+        what = "has no such class" if kind is None else "has another thing of that name"
+        raise UserError(f"the grammar {place!r}: {module} {what}; it must be a class derived from crnn_jax.Grammar")
+    try:
+        grammar = kind()
+    except Exception as error:
+        raise UserError(f"the grammar {place!r} can't be made ({_told(error)})") from None
+    wanted = {"name": str, "alphabet": Alphabet, "start": Hashable}
+    if wrong := [what for what, of in wanted.items() if not isinstance(getattr(grammar, what, None), of)]:
+        kinds = "a name (str), an alphabet (crnn_jax.Alphabet) and a start (hashable)"
+        raise UserError(f"the grammar {place!r} must have {kinds}: see its {' and '.join(wrong)}")
+    return grammar
+
+
+def _told(error: Exception) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 class ExpressionError(UserError):

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from crnn_jax.box import Box
+from crnn_jax.box import Box, Part, Traced
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.drawing.level2 import LINE_HEIGHTS
 
@@ -36,14 +37,14 @@ class NoFormula(UnreadableImage):
     """A picture that doesn't hold two or three lines."""
 
 
-def find_strip(image: np.ndarray) -> np.ndarray:
+def find_strip(image: np.ndarray) -> Traced:
     """The lines of a whole picture, joined; a picture that is a strip already comes back as it is.
 
     Args:
         image: (H, W, 3) uint8 RGB.
 
     Returns:
-        (h, w, 3) uint8 RGB.
+        (h, w, 3) uint8 RGB, whose parts are the lines.
 
     Raises:
         NoFormula: there are not two or three lines, or a strip of one colour.
@@ -51,8 +52,11 @@ def find_strip(image: np.ndarray) -> np.ndarray:
     if image.shape[0] <= STRIP_HEIGHT and image.shape[1] > 2 * image.shape[0]:
         if not _apart(image, image[0, 0], 0).any():
             raise NoFormula("no text was found: all of it has one colour")
-        return image
-    return join(lines(image, locate(image).boxes))
+        return Traced(image)
+    boxes = locate(image).boxes
+    strip = join(lines(image, boxes))
+    lefts = accumulate((box.x1 - box.x0 + GAP for box in boxes), initial=0)
+    return Traced(strip, (tuple(Part(box.moved(x - box.x0, -box.y0), box) for x, box in zip(lefts, boxes, strict=False)),))
 
 
 def lines(image: np.ndarray, boxes: Sequence[Box]) -> list[np.ndarray]:
@@ -85,15 +89,15 @@ def join(crops: Sequence[np.ndarray]) -> np.ndarray:
     return strip
 
 
-def split(strip: np.ndarray) -> list[np.ndarray]:
-    """The lines of a joined strip, cut where it is black from top to bottom: `join` undone, but for the rows below a line.
+def split(strip: np.ndarray) -> list[Box]:
+    """Where the lines of a joined strip stand, parted where it is black from top to bottom, each as high as the strip.
 
     Args:
         strip: (h, w, 3) uint8.
     """
     inside = np.concatenate([[False], strip.any(axis=(0, 2)), [False]])
     starts, ends = np.flatnonzero(inside[1:] & ~inside[:-1]), np.flatnonzero(inside[:-1] & ~inside[1:])
-    return [strip[:, start:end] for start, end in zip(starts, ends, strict=True)] or [strip]
+    return [Box(x0, 0, x1, len(strip)) for x0, x1 in zip(starts.tolist(), ends.tolist(), strict=True)] or [Box.of(strip)]
 
 
 _SCALE = 4  # the lines are sought in a picture that is so many times smaller

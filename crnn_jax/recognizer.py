@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -17,11 +18,12 @@ from crnn_jax import ctc, weights
 from crnn_jax import grammar as grammars
 from crnn_jax.ahead import ahead
 from crnn_jax.alphabet import Alphabet
+from crnn_jax.box import Box, Part, Traced
 from crnn_jax.data.examples import BATCH_SIZE, Preparation
 from crnn_jax.data.images import check_array, read_image
 from crnn_jax.decoding import Decode, Decoded, Decoder
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import Grammar
+from crnn_jax.grammar import SEPARATOR, Grammar
 from crnn_jax.host import parts_at_once
 from crnn_jax.locate import NoFormula, find_strip
 from crnn_jax.models.config import Architecture, check_choices
@@ -45,12 +47,17 @@ class Character:
             stood in a row. With the attention head the columns are the one that it attended to most, and those beside it
             that it attended to at least half as much.
         x1: the pixel after the last.
+        box: of these columns in the picture that was given: as high as that, for level 2 as its line, and for a number that was
+            read from above or below a fraction's bar as what stands there; the ``/`` is the bar. Of columns between two parts
+            of the picture those of one of them count. None for the ``;`` between lines of level 2, which stands nowhere, and
+            where the columns show nothing of the picture.
     """
 
     character: str
     confidence: float
     x0: float
     x1: float
+    box: Box | None
 
 
 @dataclass(frozen=True)
@@ -104,13 +111,13 @@ class Seen(NamedTuple):
     """What a network makes of a picture.
 
     Attributes:
-        image: that it saw, (H, W, 3) uint8.
+        picture: that it saw.
         columns: logits, (T, K + 1).
         greedy: the best path of these.
         attended: what the attention head attended to, (lines, L, T); None without one.
     """
 
-    image: np.ndarray
+    picture: Traced
     columns: np.ndarray
     greedy: ctc.Greedy
     attended: np.ndarray | None
@@ -197,8 +204,8 @@ class Recognizer:
         """
         return read_all(self, images, decode, batch_size)
 
-    def prepare(self, image: str | Path | np.ndarray) -> np.ndarray:
-        """A picture as the network takes it, (height, W, 3) uint8.
+    def prepare(self, image: str | Path | np.ndarray) -> Traced:
+        """A picture as the network takes it, (height, W, 3) uint8, and what it shows of the one that was given.
 
         Raises:
             UserError: it can't be read, or no formula is found in it.
@@ -206,7 +213,7 @@ class Recognizer:
         return prepared(image, self.preparation)[0]
 
     def read_prepared(
-        self, images: Iterable[np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
+        self, images: Iterable[Traced], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> Iterator[Reading]:
         """Reads pictures that `prepare` gave, a batch at a time."""
         decoder = Decoder(self.alphabet, self.grammar, decode)
@@ -222,52 +229,65 @@ class Recognizer:
         picture = self.prepare(image)
         (seen,) = self.see([picture], 1)
         probabilities = np.exp(ctc.log_probabilities(seen.columns))
-        places = self._places(picture, seen.attended)[: len(probabilities)]
+        places = self._places(self._row(picture.image), seen.attended)[: len(probabilities)]
         edges = np.maximum.accumulate([*(start for start, _ in places[:1]), *(end for _, end in places)])
         return probabilities, list(pairwise(edges.tolist()))
 
     def warm_up(self, pictures: int) -> None:
         """Compiles what reading that many pictures of any width needs, in batches of the usual size."""
         for width in self.preparation.widths or (self.preparation.width,):
-            blank = np.zeros((self.preparation.height, width, 3), np.uint8)
+            blank = Traced(np.zeros((self.preparation.height, width, 3), np.uint8))
             for batch, room in batched([blank] * min(pictures, BATCH_SIZE), BATCH_SIZE):
                 list(self.see(batch, room))
 
-    def see(self, images: Sequence[np.ndarray], room: int) -> Iterator[Seen]:
+    def see(self, pictures: Sequence[Traced], room: int) -> Iterator[Seen]:
         """What the network makes of prepared pictures, computed for a batch of ``room`` pictures."""
+        images = [picture.image for picture in pictures]
         widths = np.array([image.shape[1] for image in images] + [self.preparation.width] * (room - len(images)))
         outputs = self._run(self.preparation.stack(images, room), widths)
-        for i, image in enumerate(images):
+        for i, picture in enumerate(pictures):
             one: _Output = jax.tree.map(lambda x, i=i: x[i], outputs)
-            yield Seen(image, one.logits[: one.lengths], one.greedy, one.attended)
+            yield Seen(picture, one.logits[: one.lengths], one.greedy, one.attended)
 
     def reading(self, read: Decoded, seen: Seen) -> Reading:
         """A decoded text, with the places of its characters."""
-        places = self._places(seen.image, seen.attended)
-        characters = tuple(
-            Character(c, round(span.confidence, 6), places[span.start][0], places[span.end - 1][1])
-            for c, span in zip(read.text, read.spans, strict=True)
-        )
-        return Reading(read.text, round(read.confidence, 6), read.value, read.valid, characters)
+        row = self._row(seen.picture.image)
+        places = self._places(row, seen.attended)
+        source = seen.picture.then(lambda image: Traced(image, (row,)))
 
-    def _places(self, image: np.ndarray, seen: np.ndarray | None) -> list[tuple[float, float]]:
-        """The first pixel of each column, and the one after its last; lines that are read alone as if they stood in a row.
+        def box(character: str, x0: float, x1: float) -> Box | None:
+            nowhere = character == SEPARATOR and self.preparation.locate
+            return None if nowhere else source.source(Box(math.floor(x0), 0, math.ceil(x1), row[0].place.y1))
+
+        characters = []
+        for character, span in zip(read.text, read.spans, strict=True):
+            x0, x1 = places[span.start][0], places[span.end - 1][1]
+            characters.append(Character(character, round(span.confidence, 6), x0, x1, box(character, x0, x1)))
+        return Reading(read.text, round(read.confidence, 6), read.value, read.valid, tuple(characters))
+
+    def _row(self, image: np.ndarray) -> tuple[Part, ...]:
+        """The lines that are read alone, as if they stood in a row; or the whole picture."""
+        if self.preparation.lines == 1:
+            return (Part(Box.of(image), Box.of(image)),)
+        lines = np.stack(np.split(image, self.preparation.lines))
+        widths, height = used_widths(lines).tolist(), lines.shape[1]
+        shown = [Box(0, i * height, width, (i + 1) * height) for i, width in enumerate(widths)]
+        return tuple(Part(box.moved(sum(widths[:i]), -box.y0), box) for i, box in enumerate(shown))
+
+    def _places(self, row: Sequence[Part], seen: np.ndarray | None) -> list[tuple[float, float]]:
+        """The first pixel in the row of each column, and the one after its last.
 
         ``seen`` is what the attention head attended to, (lines, L, T).
         """
-        place = geometry(self.architecture)
+        geometric = geometry(self.architecture)
         places: list[tuple[float, float]] = []
-        left = 0.0
-        widths = [image.shape[1]]
-        if self.preparation.lines > 1:
-            widths = used_widths(np.stack(np.split(image, self.preparation.lines))).tolist()
-        for number, width in enumerate(widths):
+        for number, (place, _) in enumerate(row):
+            left, width = float(place.x0), place.x1 - place.x0
             if number and width:
                 places.append((left, left))  # the separator
             columns = np.arange(output_columns(self.architecture, width) + 1) + self.architecture.drop_columns
-            edges = (left + np.minimum(place.offset + place.stride * columns, width)).tolist()
+            edges = (left + np.minimum(geometric.offset + geometric.stride * columns, width)).tolist()
             places += pairwise(edges if seen is None else _attended(edges, seen[number]))
-            left += width
         return places
 
     def logits(self, images: jax.Array | np.ndarray, widths: jax.Array | np.ndarray) -> tuple[jax.Array, jax.Array]:
@@ -332,7 +352,7 @@ def read_all(reader: Reader[P], images: Iterable[str | Path | np.ndarray], decod
     return list(reader.read_prepared(pictures, decode=decode, batch_size=batch_size))
 
 
-def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tuple[np.ndarray, ...]:
+def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tuple[Traced, ...]:
     """A picture, prepared in several ways.
 
     Raises:
@@ -340,8 +360,9 @@ def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tupl
     """
     array = check_array(image) if isinstance(image, np.ndarray) else read_image(image)
     try:
-        strip = find_strip(array) if any(preparation.locate for preparation in preparations) else array  # once for all
-        return tuple(replace(way, locate=False)(strip if way.locate else array) for way in preparations)
+        picture = Traced(array)
+        strip = picture.then(find_strip) if any(preparation.locate for preparation in preparations) else picture  # once for all
+        return tuple((strip if way.locate else picture).then(replace(way, locate=False).traced) for way in preparations)
     except NoFormula as error:
         raise error if isinstance(image, np.ndarray) else NoFormula(f"{image}: {error}") from None
 
@@ -375,23 +396,31 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     Raises:
         UserError: it is none of these, or can't be read, or there is no such dtype.
     """
-    path = Path(name)
-    run = RunDirectory(path)
-    file = path if path.suffix == weights.SUFFIX else weights.packaged(str(name))
-    if run.checkpoints.is_dir() or (path.is_dir() and file is None):
-        variables, description = _from_run(run, step)
-    elif file is not None:  # perhaps beside a folder of its name that holds something else
-        variables, description = weights.load(file)
-    else:
-        known = ", ".join(weights.names()) or "there are none"
-        raise UserError(
-            f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick, or the name of a network that"
-            f" comes with the package ({known})"
-        )
+    variables, description = stored(name, step)
     try:
         return _recognizer(variables, description, grammar, dtype)
     except (KeyError, TypeError) as error:
         raise UserError(f"{name}: its description doesn't suit this version of the library ({error})") from None
+
+
+def stored(name: str | Path, step: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A trained network's variables, ``params`` and ``batch_stats``, and its description; as of `load`, which says the rest.
+
+    Raises:
+        UserError: there is none, or it can't be read.
+    """
+    path = Path(name)
+    run = RunDirectory(path)
+    file = path if path.suffix == weights.SUFFIX else weights.packaged(str(name))
+    if run.checkpoints.is_dir() or (path.is_dir() and file is None):
+        return _from_run(run, step)
+    if file is not None:  # perhaps beside a folder of its name that holds something else
+        return weights.load(file)
+    known = ", ".join(weights.names()) or "there are none"
+    raise UserError(
+        f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick, or the name of a network that"
+        f" comes with the package ({known})"
+    )
 
 
 def _recognizer(variables: dict[str, Any], description: dict[str, Any], grammar: Grammar | None, dtype: Dtype) -> Recognizer:

@@ -340,16 +340,18 @@ def folder(
         colour: whether it tells something.
         augment: how far the pictures for training are changed, see `crnn_jax.data.augment.AugmentedSource`; 0: not at all.
         pattern: a regular expression for the texts, which readings then obey.
-        grammar: for the same, a class of your own.
+        grammar: for the same, a grammar of your own.
         bad_examples: see `from_folder`.
 
     Raises:
-        UserError: the folder can't be read, holds bad examples, or too few for three splits; the expression can't be used; or
-            a number is out of range.
+        UserError: the folder can't be read, holds bad examples, or too few for three splits; the expression can't be used;
+            there is a grammar besides; or a number is out of range.
     """
     path = Path(path)
     if (height is not None and height < 1) or augment < 0:
         raise UserError(f"height={height} must be at least 1, augment={augment} at least 0")
+    if pattern is not None and grammar is not None:
+        raise UserError("give a pattern or a grammar, not both")
     computes = grammar is not None and grammar.computes
     labels = parse_labels(path, values=computes) if has_labels(path) else labels_of_names(path)
     if not has_labels(path):

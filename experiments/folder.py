@@ -10,6 +10,10 @@ always follows it:
 
     python -m experiments.folder --recipe=quick --data_dir=DATES --pattern='\\d{4}-\\d{2}-\\d{2}'
 
+or by a grammar of your own, a class in a module that Python finds from here (``docs/grammar.md``):
+
+    python -m experiments.folder --recipe=quick --data_dir=FRUIT --grammar=fruit:Words
+
 From weights that know something already, also of another alphabet:
 
     python -m experiments.folder --recipe=quick --data_dir=PLATES --init_from=runs/folder-quick-OTHERS
@@ -22,6 +26,7 @@ from __future__ import annotations
 from absl import flags
 
 from crnn_jax import tasks
+from crnn_jax.grammar import imported
 from crnn_jax.tasks import BadExamples, Task
 from crnn_jax.training.config import Config
 from experiments import common
@@ -34,6 +39,7 @@ _HEIGHT = flags.DEFINE_integer(
 _COLOUR = flags.DEFINE_bool("colour", False, "colours tell something")
 _AUGMENT = flags.DEFINE_float("augment", 0.5, "how far training changes pictures: 0 not at all, 1 strongly", lower_bound=0)
 _PATTERN = flags.DEFINE_string("pattern", None, "regular expression that all texts match")
+_GRAMMAR = flags.DEFINE_string("grammar", None, "package.module:Class of a crnn_jax.Grammar of your own that all texts are of")
 
 RECIPES = {
     "document": Recipe(
@@ -77,6 +83,7 @@ def _from_folder(_: Task | None, folder: str, bad_examples: BadExamples) -> Task
         colour=_COLOUR.value,
         augment=_AUGMENT.value,
         pattern=_PATTERN.value,
+        grammar=None if _GRAMMAR.value is None else imported(_GRAMMAR.value),
         bad_examples=bad_examples,
     )
 

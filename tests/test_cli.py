@@ -48,7 +48,7 @@ def test_read_gives_one_line_a_picture(capsys, trained, folder):
 @pytest.mark.parametrize("command", ["read", "evaluate"])
 def test_dtype_is_the_network_s(capsys, trained, folder, monkeypatch, command):
     asked = []
-    monkeypatch.setattr("crnn_jax.ensemble.load", lambda name, dtype: asked.append(dtype) or crnn_jax.load(name, dtype=dtype))
+    monkeypatch.setattr("crnn_jax.ensemble.load", lambda name, dtype, **others: asked.append(dtype) or crnn_jax.load(name, dtype=dtype))
     assert run(capsys, command, folder, "--model", trained, "--dtype", "bfloat16")[0] == 0
     assert run(capsys, command, folder, "--model", trained)[0] == 0
     assert asked == ["bfloat16", "float32"]
@@ -60,7 +60,7 @@ def test_read_json_has_the_fixed_fields(capsys, trained, folder):
     assert [set(row) for row in rows] == [{"path", "text", "confidence", "value", "valid", "characters"}] * 2
     assert [row["path"] for row in rows] == [str(folder / "1.png"), str(folder / "0.png")]
     assert "".join(c["character"] for c in rows[0]["characters"]) == rows[0]["text"]
-    assert set(rows[0]["characters"][0]) == {"character", "confidence", "x0", "x1"}
+    assert set(rows[0]["characters"][0]) == {"character", "confidence", "x0", "x1", "box"}
 
 
 def test_read_tsv(capsys, trained, folder):
@@ -291,3 +291,28 @@ def test_status_says_how_far_a_run_is(trained, capsys, tmp_path):
     assert "to go" not in out
     assert main(["status", str(tmp_path)]) == 1
     assert "holds no run" in capsys.readouterr().err
+
+
+def test_a_grammar_of_ones_own_says_what_is_read(capsys, trained, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evens.py").write_text(
+        "from sources import Words\nfrom crnn_jax import Alphabet\n"
+        "class Evens(Words):\n    name, alphabet, words = 'evens', Alphabet('01'), ('0', '10', '110')\n"
+    )
+    model = ("--model", trained, "--grammar")
+    status, lines, _ = run(capsys, "read", folder, *model, "evens:Evens")
+    assert status == 0
+    assert set(lines) <= {"0", "10", "110"}
+    status, lines, _ = run(capsys, "evaluate", folder, *model, "evens:Evens", "--json")
+    assert status == 0
+    assert json.loads(lines[0])["computable"] == 1
+    status, _, _ = run(
+        capsys, "export", trained, "--to=weights", "--out=evens.safetensors", "--check=2", "--grammar=evens:Evens"
+    )
+    assert status == 0
+    for place, message in (("evens:Odds", "has no such class"), ("sources:Words", "about the characters 'abcdefg")):
+        for command in (("read", folder, *model, place), ("export", trained, "--to=weights", "--grammar", place)):
+            status, lines, err = run(capsys, *command)
+            assert (status, lines) == (1, [])
+            assert message in err
+            assert err.count("\n") == 1

@@ -138,3 +138,8 @@ def test_lines_can_be_read_each_alone(capsys, pictures, tmp_path):
         assert [x0 for x0, _ in edges] == sorted(x0 for x0, _ in edges)
         separators = [edge for edge, c in zip(edges, reading["text"], strict=True) if c == ";"]
         assert all(x0 == x1 for x0, x1 in separators)
+        boxes = [character["box"] for character in reading["characters"]]
+        assert [box is None for box in boxes] == [character == ";" for character in reading["text"]]
+        tops = [box[1] for box in boxes if box]
+        assert tops == sorted(tops)  # each in its line of the canvas
+        assert len(set(tops)) == len(separators) + 1

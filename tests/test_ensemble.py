@@ -53,7 +53,7 @@ def test_where_they_differ_the_largest_product_of_probabilities_is_taken(model, 
         return np.exp(np.mean(logs))
 
     for i in differing:
-        image = model.prepare(images[i])
+        image = model.prepare(images[i]).image
         mine = product(image, together[i].text)
         assert together[i].confidence == pytest.approx(mine, abs=1e-4)
         assert all(mine >= product(image, readings[i].text) - 1e-6 for readings in alone)

@@ -1,7 +1,11 @@
 """Folders of pictures of any size as a task of their own."""
 
+import sys
+
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 from PIL import Image
 from sources import Bars
 
@@ -12,6 +16,7 @@ from crnn_jax.data.examples import Example
 from crnn_jax.drawing.random import Draws
 from crnn_jax.regular import Regular
 from crnn_jax.training.config import Config
+from crnn_jax.training.rundir import describe
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,32 @@ def test_small_pictures_are_enlarged_and_large_ones_made_smaller(bars):
 def test_the_alphabet_of_a_grammar_is_taken(bars):
     ab = Regular("[10]+", Alphabet("10"))  # another order than that of the characters found
     assert tasks.folder(bars, grammar=ab).alphabet == ab.alphabet
+
+
+def test_a_grammar_of_ones_own_is_named_by_a_flag(bars, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "bits.py").write_text(
+        "from itertools import product\nfrom sources import Words\nfrom crnn_jax import Alphabet\n"
+        "class Bits(Words):\n    name, alphabet = 'bits', Alphabet('01')\n"
+        "    words = [''.join(bits) for length in (1, 2, 3) for bits in product('01', repeat=length)]\n"
+    )
+    from experiments import folder
+
+    def made(*options):
+        with flagsaver.flagsaver():
+            flags.FLAGS(["folder", "--height=16", *options])
+            return folder._from_folder(None, str(bars), "refuse")
+
+    task = made("--grammar=bits:Bits")
+    assert describe(task)["grammar"] == "bits"
+    assert task.grammar.contains("010")
+    with pytest.raises(UserError, match="bits has no such class"):
+        made("--grammar=bits:Pieces")
+    with pytest.raises(UserError, match="'bits' is about the characters '01'"):
+        made("--grammar=bits:Bits", "--alphabet=012")
+    with pytest.raises(UserError, match="not both"):
+        made("--grammar=bits:Bits", "--pattern=[01]+")
 
 
 @pytest.mark.parametrize("options", [{"height": 0}, {"height": -5}, {"augment": -1}])

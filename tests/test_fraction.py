@@ -90,7 +90,7 @@ def test_numbers_become_large_and_stand_in_a_row():
     for index in range(5):
         strip, _ = strip_of("流=42072;圳=86;(圳-1)*流/35864", index)
         (bar,) = fraction.bars(strip)
-        row = fraction.in_a_row(strip, 81)
+        row = fraction.in_a_row(strip, 81).image
         assert row.shape[0] == strip.shape[0]
         np.testing.assert_array_equal(row[:, : bar.x0], strip[:, : bar.x0])
         after = strip.shape[1] - bar.x1
@@ -114,9 +114,9 @@ def test_numbers_become_large_and_stand_in_a_row():
 def test_pictures_without_a_formula_are_left_alone(size, level):
     picture = np.full((*size, 3), level, np.uint8)
     assert fraction.bars(picture) == []
-    assert fraction.in_a_row(picture, 81).shape[0] == min(size[0], 81) if level == 128 else size[0]
+    assert fraction.in_a_row(picture, 81).image.shape[0] == min(size[0], 81) if level == 128 else size[0]
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    assert fraction.in_a_row(noise, 81).shape[0] <= size[0]
+    assert fraction.in_a_row(noise, 81).image.shape[0] <= size[0]
 
 
 def test_a_preparation_that_writes_fractions_in_a_row():

@@ -1,6 +1,9 @@
 import itertools
+import re
+import sys
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from sources import Words
@@ -8,7 +11,7 @@ from sources import Words
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.drawing.random import Draws
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import ExpressionError, Level1, Level2, by_name, check_grammar, columns, evaluate
+from crnn_jax.grammar import ExpressionError, Level1, Level2, by_name, check_grammar, columns, evaluate, imported
 
 LEVEL2 = "流=42072;圳=86;(圳-(97510*45921))*流/35864"
 
@@ -236,3 +239,48 @@ def test_grammars_have_names():
     assert isinstance(by_name("level1", Level1.alphabet), Level1)
     with pytest.raises(UserError, match="'plates' isn't one of level1, level2"):
         by_name("plates", Level1.alphabet)
+
+
+@pytest.fixture
+def fruit(tmp_path, monkeypatch):
+    """The example of the page on grammars, in the current folder."""
+    page = (Path(__file__).parent.parent / "docs" / "grammar.md").read_text(encoding="utf-8")
+    (block,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "(Grammar)" in block)
+    (tmp_path / "fruit_of_the_page.py").write_text(
+        block
+        + "class Unfinished(Grammar):\n    pass\n"
+        + "class Nameless(Words):\n    name, alphabet = None, 'abc'\n"
+        + "class Asks(Words):\n    def __init__(self, what):\n        pass\n"
+    )
+    (tmp_path / "broken_module.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+def test_a_grammar_is_imported_by_its_place(fruit):
+    grammar = imported("fruit_of_the_page:Words")
+    assert sorted(sentences(grammar)) == ["apple", "cherry", "plum"]
+    assert isinstance(imported("sources:Words"), Words)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("fruit_of_the_page", "must be written as package.module:Class"),
+        (":Words", "must be written as package.module:Class"),
+        ("no.such:Words", "no.such can't be imported (ModuleNotFoundError: No module named 'no')"),
+        ("broken_module:Words", "can't be imported (ZeroDivisionError: division by zero)"),
+        ("fruit_of_the_page:Wrods", "has no such class; it must be a class derived from crnn_jax.Grammar"),
+        ("fruit_of_the_page:Alphabet", "has another thing of that name; it must be a class derived from crnn_jax.Grammar"),
+        ("fruit_of_the_page:columns", "has another thing of that name"),
+        ("fruit_of_the_page:Unfinished", "can't be made (TypeError: Can't instantiate abstract class Unfinished"),
+        ("fruit_of_the_page:Asks", "can't be made (TypeError"),
+        ("fruit_of_the_page:Nameless", "see its name and alphabet"),
+    ],
+)
+def test_what_is_no_grammar_of_ones_own_is_named_in_one_line(fruit, place, message):
+    with pytest.raises(UserError) as error:
+        imported(place)
+    assert message in str(error.value)
+    assert repr(place) in str(error.value)
+    assert "\n" not in str(error.value)

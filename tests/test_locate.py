@@ -114,7 +114,7 @@ def test_noise_is_no_formula():
 
 def test_a_strip_is_taken_as_it_is():
     strip = np.random.default_rng(0).integers(0, 256, (81, 820, 3), np.uint8)
-    assert locate.find_strip(strip) is strip
+    assert locate.find_strip(strip).image is strip
 
 
 def test_join_puts_lines_side_by_side_with_black_between_and_below():
@@ -130,9 +130,10 @@ def test_join_puts_lines_side_by_side_with_black_between_and_below():
 def test_a_strip_is_split_where_it_was_joined():
     rng = np.random.default_rng(0)
     crops = [rng.integers(1, 256, shape, np.uint8) for shape in ((9, 7, 3), (12, 4, 3), (10, 20, 3))]
-    parts = locate.split(locate.join(crops))
+    strip = locate.join(crops)
+    parts = [box.cut(strip) for box in locate.split(strip)]
     assert [part.shape for part in parts] == [(12, 7, 3), (12, 4, 3), (12, 20, 3)]
     for part, crop in zip(parts, crops, strict=True):
         np.testing.assert_array_equal(part[: len(crop)], crop)
-    assert [part.shape for part in locate.split(crops[0])] == [(9, 7, 3)]
-    assert [part.shape for part in locate.split(np.zeros((5, 6, 3), np.uint8))] == [(5, 6, 3)]
+    assert locate.split(crops[0]) == [Box.of(crops[0])]
+    assert locate.split(np.zeros((5, 6, 3), np.uint8)) == [Box(0, 0, 6, 5)]

@@ -1,6 +1,7 @@
 """The web page and the endpoint."""
 
 import asyncio
+import base64
 import io
 import shutil
 import socket
@@ -53,6 +54,9 @@ def test_pictures_of_each_task_are_read_by_the_model_that_suits_them(client):
         assert answer["text"] == source[0].text
         assert len(answer["characters"]) == len(answer["text"])
         assert (answer["value"] is None) == (name == "captcha")
+        boxes = [character["box"] for character in answer["characters"]]
+        assert [box is None for box in boxes] == [character == ";" for character in answer["text"]]
+        assert all(box[0] < box[2] and box[1] < box[3] for box in boxes if box)
 
 
 def test_it_is_explained_on_request(client):
@@ -79,7 +83,9 @@ def test_a_sample_can_be_read(client):
 
 def test_it_tells_of_itself(client):
     assert client.get("/health").json()["status"] == "ok"
-    assert "/read" in client.get("/openapi.json").json()["paths"]
+    told = client.get("/openapi.json").json()
+    assert "/read" in told["paths"]
+    assert "box" in told["components"]["schemas"]["Character"]["properties"]
     assert "crnn_jax reads pictures" in client.get("/").text
 
 
@@ -242,10 +248,27 @@ def address(models):
     thread.join()
 
 
+_DROP = """
+const bytes = Uint8Array.from(atob(arguments[0]), c => c.charCodeAt(0));
+const dataTransfer = new DataTransfer();
+dataTransfer.items.add(new File([bytes], arguments[1], { type: "image/png" }));
+for (const kind of ["dragover", "drop"]) {
+  const event = new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true });
+  document.getElementById("drop").dispatchEvent(event);
+  if (!event.defaultPrevented) throw new Error(`${kind} is left to the browser, which would open the file`);
+}
+"""
+
+
+def drop(browser, path):
+    """Drops a file on the page."""
+    browser.execute_script(_DROP, base64.b64encode(path.read_bytes()).decode(), path.name)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_page_in_a_browser(address, tmp_path):
-    """In Debian's Chromium, where it and selenium are installed."""
+    """In Debian's Chromium, where it is installed."""
     webdriver = pytest.importorskip("selenium.webdriver")
     if not shutil.which("chromium") or not shutil.which("chromedriver"):
         pytest.skip("no chromium")
@@ -269,10 +292,16 @@ def test_the_page_in_a_browser(address, tmp_path):
             path = tmp_path / f"{name}.png"
             example = tasks.by_name(name).source("generate", 5)[0]
             path.write_bytes(png(example.image))
-            browser.find_element(By.ID, "files").send_keys(str(path))
+            if name == "captcha":
+                drop(browser, path)
+            else:
+                browser.find_element(By.ID, "files").send_keys(str(path))
             shown = WebDriverWait(browser, 30).until(lambda b: b.find_element(By.CSS_SELECTOR, "article .text"))
             assert shown.text.split(" = ")[0] == example.text
-            assert len(browser.find_elements(By.CSS_SELECTOR, "article:first-child .box")) == len(example.text)
+            WebDriverWait(browser, 30).until(lambda b: b.find_element(By.CSS_SELECTOR, ".given canvas"))
+            boxes = {where: browser.find_elements(By.CSS_SELECTOR, f"{where} .box") for where in (".seen", ".given")}
+            assert len(boxes[".seen"]) == len(example.text)
+            assert len(boxes[".given"]) == len(example.text.replace(";", ""))
             browser.save_screenshot(str(tmp_path / f"page-{name}.png"))
             browser.refresh()
         browser.find_element(By.CSS_SELECTOR, "[data-sample=level1]").click()

@@ -13,6 +13,7 @@ from crnn_jax.data.folder import LABEL_FILES, has_labels, picture_sizes
 from crnn_jax.data.images import read_image
 from crnn_jax.drawing.level2 import BLOCK_WIDTH, LINE_HEIGHTS
 from crnn_jax.errors import UserError
+from crnn_jax.grammar import imported
 from crnn_jax.host import keep_compilations, keep_freed_memory
 from crnn_jax.locate import LINES, STRIP_HEIGHT
 from crnn_jax.tasks import TASKS
@@ -39,6 +40,15 @@ def add_dtype(parser: argparse.ArgumentParser) -> None:
     """Adds ``--dtype``."""
     parser.add_argument(
         "--dtype", choices=DTYPES, default="float32", help="of the network's activations; bfloat16 is meant for GPUs"
+    )
+
+
+def add_grammar(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--grammar``."""
+    parser.add_argument(
+        "--grammar",
+        metavar="PACKAGE.MODULE:CLASS",
+        help="what texts may be: a class of your own, derived from crnn_jax.Grammar; without it, the model's",
     )
 
 
@@ -69,8 +79,8 @@ def add_decode(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load(name: str | None, paths: Sequence[Path], dtype: Dtype) -> Reader[Any]:
-    """The model that ``--model`` names, or that suits the size of some pictures.
+def load(name: str | None, paths: Sequence[Path], grammar: str | None, dtype: Dtype) -> Reader[Any]:
+    """The model that ``--model`` names, or that suits the size of some pictures, with the grammar that ``--grammar`` names.
 
     Raises:
         UserError: it can't be read, or no model or more than one would suit the pictures.
@@ -78,36 +88,37 @@ def load(name: str | None, paths: Sequence[Path], dtype: Dtype) -> Reader[Any]:
     names = _told_from_sizes(paths, all_suit=True) if name is None else [name]
     if len(names) > 1:
         raise UserError(f"these pictures are for several models ({', '.join(names)}): --model names one")
-    return _load(names, dtype)[names[0]]
+    return _load(names, grammar, dtype)[names[0]]
 
 
-def load_one(name: str, dtype: Dtype = "float32") -> Recognizer:
-    """A single network.
+def load_one(name: str, grammar: str | None, dtype: Dtype = "float32") -> Recognizer:
+    """A single network, with the grammar that ``--grammar`` names.
 
     Raises:
         UserError: it can't be read.
     """
-    (reader,) = _load([name], dtype).values()
+    (reader,) = _load([name], grammar, dtype).values()
     if len(reader.members) > 1:
         raise UserError(f"{name}: takes one network, not several")
     return reader.members[0]
 
 
-def load_each(name: str | None, paths: Sequence[Path], dtype: Dtype) -> dict[str, Reader[Any]]:
-    """The model that ``--model`` names, or those that suit the sizes of some pictures, by name.
+def load_each(name: str | None, paths: Sequence[Path], grammar: str | None, dtype: Dtype) -> dict[str, Reader[Any]]:
+    """The model that ``--model`` names, or those that suit the sizes of some pictures, by name; as `load`.
 
     Raises:
         UserError: one can't be read, or none would suit any picture.
     """
-    return _load(_told_from_sizes(paths, all_suit=False) if name is None else [name], dtype)
+    return _load(_told_from_sizes(paths, all_suit=False) if name is None else [name], grammar, dtype)
 
 
-def _load(names: Sequence[str], dtype: Dtype) -> dict[str, Reader[Any]]:
+def _load(names: Sequence[str], place: str | None, dtype: Dtype) -> dict[str, Reader[Any]]:
     from crnn_jax.ensemble import load_together
 
     keep_freed_memory()
     keep_compilations()
-    return {name: load_together([name] if Path(name).exists() else _split(name), dtype=dtype) for name in names}
+    grammar = None if place is None else imported(place)
+    return {name: load_together([name] if Path(name).exists() else _split(name), grammar, dtype) for name in names}
 
 
 def _split(names: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_model, add_names, load, need_labels
+from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, add_names, load, need_labels
 from crnn_jax.cli.reading import Clock, escaped, read_files
 from crnn_jax.data.folder import Labelled, read_labels
 from crnn_jax.data.images import UnreadableImage, read_image
@@ -32,6 +32,7 @@ def add(commands: Commands) -> None:
     add_model(evaluate)
     add_decode(evaluate)
     add_dtype(evaluate)
+    add_grammar(evaluate)
     evaluate.add_argument("--json", action="store_true", help="one JSON object")
     evaluate.add_argument(
         "--plots", type=Path, help="folder for sheets of right and wrong readings, a list of the wrong ones, and confusions"
@@ -54,7 +55,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     need_labels(arguments.folder, arguments.names)
     labels = read_labels(arguments.folder, names=arguments.names)
-    model = load(arguments.model, [label.path for label in labels], arguments.dtype)
+    model = load(arguments.model, [label.path for label in labels], arguments.grammar, arguments.dtype)
     if not (model.grammar and model.grammar.computes):
         labels = read_labels(arguments.folder, names=arguments.names, values=False)
     judged: list[_Judged] = []
@@ -124,7 +125,7 @@ def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], c
         plots.confusions(confusions, folder / "confusions.png")
         if shown := [j for j in wrong or right if j.reading.text][:1]:
             path = shown[0].path
-            plots.columns(model.prepare(path), *model.probabilities(path), model.alphabet, folder / "columns.png")
+            plots.columns(model.prepare(path).image, *model.probabilities(path), model.alphabet, folder / "columns.png")
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
 
@@ -132,6 +133,6 @@ def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], c
 def _shown(model: Recognizer, path: Path) -> np.ndarray:
     """A picture as the network sees it, or as it is where that is nothing."""
     try:
-        return model.prepare(path)
+        return model.prepare(path).image
     except NoFormula:
         return read_image(path)

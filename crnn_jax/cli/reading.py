@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crnn_jax.ahead import ahead
-from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_model, load_each, output, readers
+from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, load_each, output, readers
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.data.folder import find_images, picture_sizes
 from crnn_jax.data.images import UnreadableImage
@@ -35,6 +35,7 @@ def add(commands: Commands) -> None:
     add_model(read)
     add_decode(read)
     add_dtype(read)
+    add_grammar(read)
     read.add_argument("--format", choices=("text", "json", "tsv"), default="text", help="of the lines")
     read.add_argument("--out", type=Path, help="write the lines to a file")
     read.add_argument("--timing", action="store_true", help="say on stderr how many pictures were read a second")
@@ -49,7 +50,7 @@ def _read(arguments: argparse.Namespace) -> int:
     from crnn_jax.recognizer import NOTHING_READ
 
     paths = find_images(arguments.paths)
-    models = load_each(arguments.model, paths, arguments.dtype)
+    models = load_each(arguments.model, paths, arguments.grammar, arguments.dtype)
     failed = 0
     if arguments.timing:  # compile first
         for model in models.values():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crnn_jax import tasks
-from crnn_jax.cli.arguments import Commands, add_dtype, load_one, port, positive
+from crnn_jax.cli.arguments import Commands, add_dtype, add_grammar, load_one, port, positive
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.errors import UserError
 from crnn_jax.training.compare import compare, distinct_names, table
@@ -46,6 +46,7 @@ def add(commands: Commands) -> None:
         "model", metavar="MODEL", help="a run's directory, a file, or the name of one that comes with the package"
     )
     export.add_argument("--to", choices=sorted(_SUFFIXES), required=True, help="format")
+    add_grammar(export)
     export.add_argument("--out", type=Path, help="file; the default is MODEL with the format's ending, in this folder")
     export.add_argument(
         "--check", type=positive, default=1000, help="pictures on which the result is compared with the network"
@@ -57,6 +58,7 @@ def add(commands: Commands) -> None:
         "models", nargs="*", metavar="MODEL", help="runs, files or names; the default is all that come with the package"
     )
     add_dtype(serve)
+    add_grammar(serve)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all")
     serve.add_argument("--port", type=port, default=8000, help="0: any that is free")
 
@@ -88,10 +90,11 @@ def _export(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out or Path(Path(arguments.model).resolve().name + suffix)
     if out.suffix != suffix:
         raise UserError(f"--out={out}: the name must end in {suffix}")
-    model = load_one(arguments.model)
+    model = load_one(arguments.model, arguments.grammar)
     export.export(model, arguments.to, out)
     print(f"{out}: {out.stat().st_size:,} bytes")
-    network = jax.jit(load_one(str(out)).logits) if arguments.to == "weights" else export.load_exported(out)
+    written = arguments.to == "weights"
+    network = jax.jit(load_one(str(out), arguments.grammar).logits) if written else export.load_exported(out)
     return _compare(model, network, arguments.check)
 
 
@@ -113,7 +116,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"{arguments.host}:{arguments.port}: can't listen there ({error.strerror or error})") from None
     with listening, contextlib.suppress(KeyboardInterrupt):
-        app = make_app({name: load_one(model, arguments.dtype) for name, model in names.items()})
+        app = make_app({name: load_one(model, arguments.grammar, arguments.dtype) for name, model in names.items()})
         host = f"[{arguments.host}]" if family == socket.AF_INET6 else arguments.host
         print(f"http://{host}:{listening.getsockname()[1]}, until Ctrl-C", file=sys.stderr)
         config = uvicorn.Config(app, log_level="warning", limit_concurrency=_CONNECTIONS)

@@ -12,6 +12,7 @@ import numpy as np
 
 from crnn_jax import fraction
 from crnn_jax.alphabet import Alphabet
+from crnn_jax.box import Part, Traced, resized
 from crnn_jax.data.contrast import EQUALIZE, Equalize, brightest, equalize
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.errors import UserError
@@ -90,32 +91,48 @@ class Preparation:
         Raises:
             NoFormula: it should be located, and there is none.
         """
+        return self.traced(image).image
+
+    def traced(self, image: np.ndarray) -> Traced:
+        """The same, and what it shows of the picture that was given."""
+        picture = Traced(image)
         if self.locate:
-            image = find_strip(image)
+            picture = picture.then(find_strip)
         # Levels are spread before a change of size mixes them, and after the black between lines has told where these end.
         if self.lines > 1:
-            return self._page([equalize(line, self.equalize) for line in split(image)[: self.lines]])
-        levelled = equalize(image, self.equalize)
+            return picture.then(self._page)
+        levelled = picture._replace(image=equalize(picture.image, self.equalize))
         if self.in_a_row:  # where it was black tells where a line ends
-            levelled = fraction.in_a_row(cv2.copyTo(levelled, brightest(image)), self.height)
-        return self._fitted(levelled, self.height) if self.widths else _resized(levelled, self.height, self.width)
+            masked = levelled._replace(image=cv2.copyTo(levelled.image, brightest(picture.image)))
+            levelled = masked.then(lambda strip: fraction.in_a_row(strip, self.height))
+        return levelled.then(lambda strip: self._fitted(strip, self.height) if self.widths else self._stretched(strip))
 
-    def _page(self, lines: Sequence[np.ndarray]) -> np.ndarray:
-        """Lines one below the other."""
-        lines = [self._fitted(line, self.height // self.lines) for line in lines]
-        page = np.zeros((self.lines, self.height // self.lines, max(line.shape[1] for line in lines), 3), np.uint8)
-        for place, line in zip(page, lines, strict=False):
-            place[:, : line.shape[1]] = line
-        return page.reshape(self.height, -1, 3)
+    def _page(self, strip: np.ndarray) -> Traced:
+        """The lines of a strip one below the other."""
+        boxes, height = split(strip)[: self.lines], self.height // self.lines
+        lines = [self._fitted(equalize(box.cut(strip), self.equalize), height) for box in boxes]
+        page = np.zeros((self.lines, height, max(line.image.shape[1] for line in lines), 3), np.uint8)
+        for room, line in zip(page, lines, strict=False):
+            room[:, : line.image.shape[1]] = line.image
+        parts = (
+            Part(part.place.moved(0, i * height), box)
+            for i, (box, line) in enumerate(zip(boxes, lines, strict=True))
+            for (part,) in line.steps
+        )
+        return Traced(page.reshape(self.height, -1, 3), (tuple(parts),))
 
-    def _fitted(self, image: np.ndarray, height: int) -> np.ndarray:
+    def _fitted(self, image: np.ndarray, height: int) -> Traced:
         """In its proportions, black around it."""
         factor = min(height / image.shape[0], self.width / image.shape[1])
         factor = factor if self.enlarge else min(1.0, factor)
-        image = _resized(image, max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
-        room = np.zeros((height, min(self.width, -(-image.shape[1] // STEP) * STEP), 3), np.uint8)
-        room[: image.shape[0], : image.shape[1]] = image
-        return room
+        smaller = _resized(image, max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
+        room = np.zeros((height, min(self.width, -(-smaller.shape[1] // STEP) * STEP), 3), np.uint8)
+        room[: smaller.shape[0], : smaller.shape[1]] = smaller
+        return Traced(room, resized(smaller, image).steps)
+
+    def _stretched(self, image: np.ndarray) -> Traced:
+        """In the network's size."""
+        return resized(_resized(image, self.height, self.width), image)
 
     def stack(self, images: Sequence[np.ndarray], count: int | None = None, *, widest: bool = False) -> np.ndarray:
         """Prepared pictures as one array, black where there is nothing.

@@ -24,12 +24,15 @@ _SHOWN = 1600  # pixels, the width to which stages are made smaller
 
 
 class Character(BaseModel):
-    """A character; pixels of the picture that the network saw."""
+    """A character: its columns ``x0`` to ``x1`` in the picture that the network saw, and ``box``, from ``[x0, y0]`` to
+    ``[x1, y1]``, in the picture that was sent, as it is shown; ``null`` where it stands nowhere in it.
+    """
 
     character: str
     confidence: float
     x0: float
     x1: float
+    box: tuple[int, int, int, int] | None
 
 
 class Shown(BaseModel):
@@ -77,7 +80,7 @@ def explain(model: Recognizer, image: np.ndarray) -> list[Shown]:
         for box in located.boxes:
             cv2.rectangle(boxes, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), _GREEN, 3)
         shown += [_show(name, stage) for name, stage in located.stages.items()] + [_show("boxes", boxes)]
-    shown.append(_show("seen", model.prepare(image)))
+    shown.append(_show("seen", model.prepare(image).image))
     probabilities, places = model.probabilities(image)
     if not len(probabilities):  # the picture is too narrow for a column
         return shown

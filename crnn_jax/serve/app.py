@@ -18,6 +18,7 @@ from PIL import Image
 from starlette.middleware.base import RequestResponseEndpoint
 
 from crnn_jax import __version__, tasks
+from crnn_jax.box import Traced
 from crnn_jax.cli.arguments import suits
 from crnn_jax.errors import UserError
 from crnn_jax.recognizer import Reading, Recognizer
@@ -81,7 +82,7 @@ class _Done(NamedTuple):
 
 def _work(model: Recognizer, jobs: list[_Job]) -> list[_Done]:
     """Reads a batch; what is wrong with one picture is told of that one."""
-    prepared: dict[int, np.ndarray] = {}
+    prepared: dict[int, Traced] = {}
     problems: dict[int, str] = {}
     for i, job in enumerate(jobs):
         try:

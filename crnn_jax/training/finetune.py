@@ -8,7 +8,7 @@ import numpy as np
 from flax import traverse_util
 
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.recognizer import load
+from crnn_jax.recognizer import stored
 from crnn_jax.training.log import logger
 from crnn_jax.training.state import TrainState
 
@@ -26,22 +26,23 @@ def begin_with(state: TrainState, source: str, alphabet: Alphabet) -> TrainState
     Raises:
         UserError: the source can't be read.
     """
-    other = load(source)
+    variables, description = stored(source)
+    known = Alphabet(description["alphabet"])
     taken: dict[str, Any] = {}
     fresh = []
     for part in ("params", "batch_stats"):
         ours = traverse_util.flatten_dict(getattr(state, part), sep="/")
-        theirs = traverse_util.flatten_dict(other.variables[part], sep="/")
+        theirs = traverse_util.flatten_dict(variables[part], sep="/")
         for name, array in ours.items():
             there = theirs.get(name)
             if there is not None and name.startswith(_CLASSIFIER) and there.shape[:-1] == array.shape[:-1]:
-                ours[name] = _shared_characters(np.asarray(array), np.asarray(there), alphabet, other.alphabet)
+                ours[name] = _shared_characters(np.asarray(array), np.asarray(there), alphabet, known)
             elif there is not None and there.shape == array.shape:
                 ours[name] = np.asarray(there)
             else:
                 fresh.append(name)
         taken[part] = traverse_util.unflatten_dict(ours, sep="/")
-    shared = sum(character in other.alphabet.characters for character in alphabet.characters)
+    shared = sum(character in known.characters for character in alphabet.characters)
     logger.info(
         "begun with the weights of %s: %d of %d characters are known to it; fresh: %s",
         source,

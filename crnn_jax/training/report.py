@@ -74,7 +74,7 @@ def save_plots(task: Task, config: Config, directory: RunDirectory, evaluation: 
     plots.confusions(evaluation.score.confusions, folder / "confusions.png")
     model = Recognizer(config.architecture, task.alphabet, task.preparation, weights, task.grammar)
     if (picture := _exhibit(task, config.seed)) is not None:
-        plots.columns(model.prepare(picture), *model.probabilities(picture), task.alphabet, folder / "columns.png")
+        plots.columns(model.prepare(picture).image, *model.probabilities(picture), task.alphabet, folder / "columns.png")
 
 
 def _exhibit(task: Task, seed: int) -> np.ndarray | None:

@@ -199,7 +199,7 @@ def test_fractions_are_written_in_a_row_as_on_the_host(index, taken_from_a_page)
     crops = level2.draw_crops(text, ink, level2.COMPETITION, draws)
     strip = join(copied(crops, STRIP_HEIGHT, draws) if taken_from_a_page else crops)
     levelled = equalize(strip, "stretch") * strip.any(axis=2, keepdims=True)
-    expected = fraction.in_a_row(levelled, 81)
+    expected = fraction.in_a_row(levelled, 81).image
     scale = len(expected) / len(levelled)
     bars = fraction.bars(cv2.resize(levelled, (round(levelled.shape[1] * scale), len(expected)), interpolation=cv2.INTER_AREA))
     places = [np.round(np.array([bar.x0, bar.x1, bar.y]) / scale) for bar in bars] + [[-1, -1, -1]] * (4 - len(bars))

@@ -13,6 +13,7 @@ from sources import Bars, bars_task
 
 import crnn_jax
 from crnn_jax import Alphabet, Architecture, Config, Recognizer, UserError, ctc, weights
+from crnn_jax.box import Traced
 from crnn_jax.cli import main
 from crnn_jax.data.examples import Preparation
 from crnn_jax.export import export
@@ -139,7 +140,7 @@ def test_loss_of_lines_that_are_read_apart(tmp_path):
     np.testing.assert_allclose(joined, [expected], rtol=1e-5)
     assert feasible.tolist() == [True]
     recognizer = Recognizer(SMALL, alphabet, preparation, variables)
-    (reading,) = recognizer.read_prepared([images[1]])
+    (reading,) = recognizer.read_prepared([Traced(images[1])])
     separator = next(character for character in reading.characters if character.character == ";")
     assert separator.confidence > 0.99
     with pytest.raises(UserError, match="reads each line alone can't be exported to onnx"):
