@@ -48,7 +48,9 @@ def test_read_gives_one_line_a_picture(capsys, trained, folder):
 @pytest.mark.parametrize("command", ["read", "evaluate"])
 def test_dtype_is_the_network_s(capsys, trained, folder, monkeypatch, command):
     asked = []
-    monkeypatch.setattr("crnn_jax.ensemble.load", lambda name, dtype, **others: asked.append(dtype) or crnn_jax.load(name, dtype=dtype))
+    monkeypatch.setattr(
+        "crnn_jax.ensemble.load", lambda name, dtype, **others: asked.append(dtype) or crnn_jax.load(name, dtype=dtype)
+    )
     assert run(capsys, command, folder, "--model", trained, "--dtype", "bfloat16")[0] == 0
     assert run(capsys, command, folder, "--model", trained)[0] == 0
     assert asked == ["bfloat16", "float32"]

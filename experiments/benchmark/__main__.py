@@ -5,7 +5,7 @@
 ``train``: a training step against PyTorch's of the same network, and training of captchas and level 2 with its drawing.
 ``read``: reading pictures in memory, one picture's latency, and a folder of files, against PyTorch.
 ``draw``: captchas against the unmodified ``captcha`` package, one core each.
-``ctc``: loss and gradient against `torch.nn.functional.ctc_loss`, and the memory that they need against `optax.ctc_loss`.
+``ctc``: loss and gradient against `torch.nn.functional.ctc_loss`, and the memory that they need against the logits' own.
 ``locate``: finding the lines of level 2 canvases of all sizes, against the source document's OpenCV steps; on ordinary canvases
 and on faint ones. OpenCV is held to one thread.
 ``readers``: exact match and speed of the networks that come with the package, against ddddocr, RapidOCR and Tesseract, where
