@@ -16,6 +16,7 @@ from crnn_jax.data.examples import Example, Source
 from crnn_jax.device_drawing import examples, make_plain_draw
 from crnn_jax.drawing.random import Draws
 from experiments.benchmark.report import Row, in_turns, row
+from experiments.level2 import RECIPES as LEVEL2_RECIPES
 
 _ROUNDS = 5
 _PICTURES = {"captchas": 400, "level 1": 400, "level 2, strips": 100, "level 2, whole canvases": 40}  # of a round
@@ -25,7 +26,8 @@ _CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 def rows(count: int | None, seed: int) -> Iterator[Row]:
     """Pictures a second of one core; those of levels 1 and 2 against captchas too, for want of a package that draws them."""
     generator = ImageCaptcha(170, 80)
-    texts = ["".join(Draws(seed, "generate", i).choice(_CHARACTERS) for _ in range(4)) for i in range(max(_PICTURES.values()))]
+    most = max(_PICTURES.values())
+    texts = ["".join(Draws(seed, "generate", i).choice(_CHARACTERS) for _ in range(4)) for i in range(most)]
 
     def peer(pictures: int) -> None:
         for text in texts[:pictures]:
@@ -45,14 +47,14 @@ def rows(count: int | None, seed: int) -> Iterator[Row]:
 
         a, b = in_turns(ours, functools.partial(peer, pictures), count or _ROUNDS, warm_up=1)
         yield row("draw", f"{name}, one core", pictures / a, pictures / b, "images/s")
-    for name, task in _TASKS.items():
-        draw, keys = jax.jit(jax.vmap(make_plain_draw(task))), jax.random.split(jax.random.key(seed), _AT_ONCE)
+    for name, (task, at_once) in _ON_DEVICE.items():
+        draw, keys = jax.jit(jax.vmap(make_plain_draw(task))), jax.random.split(jax.random.key(seed), at_once)
         a, b = in_turns(
             lambda draw=draw, keys=keys: jax.block_until_ready(draw(keys)),  # type: ignore[misc]
-            functools.partial(peer, _PICTURES[name]),
+            functools.partial(peer, at_once),
             count or _ROUNDS,
         )
-        yield row("draw", f"{name}, {jax.devices()[0].device_kind}", _AT_ONCE / a, _PICTURES[name] / b, "images/s")
+        yield row("draw", f"{name}, {jax.devices()[0].device_kind}", at_once / a, at_once / b, "images/s")
         host, device = task.source("train", seed), [*examples(task, seed, _COMPARED)]
         for what, statistic in _STATISTICS.items():
             a, b = (
@@ -67,7 +69,15 @@ def _ink(example: Example) -> float:
     return 100 * (1 - np.unique(colours, return_counts=True)[1].max() / len(colours))
 
 
-_TASKS = {"captchas": tasks.captcha(), "level 1": tasks.level1(), "level 2, strips": tasks.level2()}
+_RECIPE = LEVEL2_RECIPES["quick"].task
+assert _RECIPE is not None
+# Each with how many pictures a device draws at a time.
+_ON_DEVICE = {
+    "captchas": (tasks.captcha(), 256),
+    "level 1": (tasks.level1(), 256),
+    "level 2, strips": (tasks.level2(), 64),
+    "level 2, the recipe's strips": (_RECIPE, 32),  # some as if taken from a page
+}
 _STATISTICS: dict[str, Callable[[Example], float]] = {
     "mean level": lambda example: float(example.image.mean()),
     "levels' deviation": lambda example: float(example.image.std()),
@@ -76,4 +86,3 @@ _STATISTICS: dict[str, Callable[[Example], float]] = {
     "characters": lambda example: len(example.text),
 }
 _COMPARED = 500  # pictures
-_AT_ONCE = 256  # a batch of pictures drawn on the device

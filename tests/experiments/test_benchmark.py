@@ -44,7 +44,7 @@ def test_locating_is_compared_on_ordinary_and_faint_canvases():
 
 def test_drawing_is_compared_with_the_package(monkeypatch):
     monkeypatch.setattr(draw, "_PICTURES", dict.fromkeys(draw._PICTURES, 3))
-    monkeypatch.setattr(draw, "_TASKS", {"captchas": draw._TASKS["captchas"]})
+    monkeypatch.setattr(draw, "_ON_DEVICE", {"captchas": draw._ON_DEVICE["captchas"]})
     monkeypatch.setattr(draw, "_COMPARED", 64)
     rows = {row.name: row for row in draw.rows(1, seed=0)}
     assert list(rows)[:4] == [f"{name}, one core" for name in draw._PICTURES]
