@@ -133,7 +133,7 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
     first: dict[str | None, tuple[Path, tuple[int, int]]] = {}
     for path in paths:
         for size in picture_sizes([path]):
-            first.setdefault(readers(*size), (path, size))
+            first.setdefault(suits(*size), (path, size))
     names = [name for name in first if name is not None]
     if not names or (all_suit and None in first):
         reason = "none can be opened"
@@ -143,13 +143,12 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
         elif not first:
             read_image(paths[0])  # says why it can't be opened
         raise UserError(f"which model suits these pictures can't be told from their size ({reason}): --model names one")
-    found = " and ".join(f"{name.partition(',')[0]} (--model={name})" for name in names)
-    print(f"the pictures look like {found}", file=sys.stderr)
+    print(f"the pictures look like {' and '.join(f'{name} (--model={name})' for name in names)}", file=sys.stderr)
     return names
 
 
 def suits(width: int, height: int) -> str | None:
-    """Which of our tasks pictures of a size are of, and by its name a single network that reads them; None: none."""
+    """Which of our tasks pictures of a size are of, and by its name the network that reads them; None: none."""
     preparations = {name: TASKS[name]().preparation for name in ("captcha", "level1")}
     for name, preparation in preparations.items():
         if (width, height) == (preparation.width, preparation.height):
@@ -157,15 +156,6 @@ def suits(width: int, height: int) -> str | None:
     strip = height <= STRIP_HEIGHT and width > 3 * height  # many a captcha is twice as wide as high
     canvas = height >= min(LINES) * LINE_HEIGHTS[0] and width >= BLOCK_WIDTH  # whole, or what someone cut out of one
     return "level2" if strip or canvas else None
-
-
-_TOGETHER = {"level2": "level2,level2-quick,level2-drawn"}  # networks that read together
-
-
-def readers(width: int, height: int) -> str | None:
-    """The names of the networks that read pictures of a size, with commas between them; None: none do."""
-    task = suits(width, height)
-    return None if task is None else _TOGETHER.get(task, task)
 
 
 @contextmanager
