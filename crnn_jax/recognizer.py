@@ -400,7 +400,7 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     try:
         return _recognizer(variables, description, grammar, dtype)
     except (KeyError, TypeError) as error:
-        raise UserError(f"{name}: its description doesn't suit this version of the library ({error})") from None
+        raise _unsuitable(name, error) from None
 
 
 def stored(name: str | Path, step: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -413,14 +413,22 @@ def stored(name: str | Path, step: int | None = None) -> tuple[dict[str, Any], d
     run = RunDirectory(path)
     file = path if path.suffix == weights.SUFFIX else weights.packaged(str(name))
     if run.checkpoints.is_dir() or (path.is_dir() and file is None):
-        return _from_run(run, step)
-    if file is not None:  # perhaps beside a folder of its name that holds something else
-        return weights.load(file)
-    known = ", ".join(weights.names()) or "there are none"
-    raise UserError(
-        f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick, or the name of a network that"
-        f" comes with the package ({known})"
-    )
+        variables, description = _from_run(run, step)
+    elif file is not None:  # perhaps beside a folder of its name that holds something else
+        variables, description = weights.load(file)
+    else:
+        known = ", ".join(weights.names()) or "there are none"
+        raise UserError(
+            f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick, or the name of a network that"
+            f" comes with the package ({known})"
+        )
+    if "alphabet" not in description:
+        raise _unsuitable(name, "it has no alphabet")
+    return variables, description
+
+
+def _unsuitable(name: str | Path, why: object) -> UserError:
+    return UserError(f"{name}: its description doesn't suit this version of the library ({why})")
 
 
 def _recognizer(variables: dict[str, Any], description: dict[str, Any], grammar: Grammar | None, dtype: Dtype) -> Recognizer:
