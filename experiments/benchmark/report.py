@@ -13,6 +13,7 @@ from typing import Literal
 import jax
 
 Better = Literal["more", "less"]
+_REST = 0.02  # seconds in which the threads of the other's work, which wait for more with the processor in hand, fall asleep
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def seconds_in_turns(
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(warm_up + rounds):
         for work, kept in zip((ours, peer), seconds, strict=True):
+            time.sleep(_REST)
             began = time.perf_counter()
             work()
             kept.append(time.perf_counter() - began)
