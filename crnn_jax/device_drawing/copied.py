@@ -27,7 +27,7 @@ class Copy(NamedTuple):
     """What someone took from a page.
 
     Attributes:
-        picture: (H, `LEFT` W, 3) int32.
+        picture: (H, `room` of W, 3) int32.
         size: (2,) int32, width and height of what counts of it.
         background: (3,) int32, the colour that it has now.
         times: () float32, how much larger it became.
@@ -57,13 +57,18 @@ def copied(picture: jax.Array, size: jax.Array, background: jax.Array, highest: 
     after = jnp.maximum(1, (size * left).astype(jnp.int32))
     image = picture.astype(jnp.float32)
     for axis, length in ((0, rows), (1, columns)):
-        room = -(-int(length * LARGEST) // _MCU) * _MCU
-        image = _enlarged(image, size[1 - axis], scale, large[1 - axis], room, axis, chance[3] >= 0.5)
+        most = -(-int(length * LARGEST) // _MCU) * _MCU
+        image = _enlarged(image, size[1 - axis], scale, large[1 - axis], most, axis, chance[3] >= 0.5)
     image = _compressed(jnp.clip(jnp.round(image), 0, 255), tables)
-    for axis, room in ((0, rows), (1, int(columns * LEFT))):
-        image = averaged(image, large[1 - axis], after[1 - axis], room, axis)
+    for axis, length in ((0, rows), (1, room(columns))):
+        image = averaged(image, large[1 - axis], after[1 - axis], length, axis)
     flat = _compressed(jnp.broadcast_to(background.astype(jnp.float32), (_MCU, _MCU, 3)), tables)
     return Copy(jnp.round(image).astype(jnp.int32), after, flat[0, 0].astype(jnp.int32), left)
+
+
+def room(columns: int) -> int:
+    """Columns that hold what is left of so many."""
+    return int(columns * LEFT)
 
 
 @functools.cache

@@ -202,19 +202,18 @@ def make_draw(
             crop, crop_size, corner = _crop(strip, ink, place, number, arc, line_keys[number])
             crops.append(crop)
             crop_sizes.append(jnp.where(here[0] if number < 2 else True, crop_size, 0))
-        bar_places -= corner[jnp.array([[0, 0, 1]])]
-        background = ink.background
+        cut = _Lines(crops, crop_sizes, bar_places - corner[jnp.array([[0, 0, 1]])], ink.background)
         if copied:
-            crops, crop_sizes, bar_places, background = _copied(crops, crop_sizes, bar_places, background, next(keys), copied)
-        image, size = _join(crops, crop_sizes)
-        expression = size[0] - crop_sizes[-1][0]  # where the last line begins, which has the fractions
-        bar_places += jnp.stack([expression, expression, jnp.zeros_like(expression)])[None]
+            cut = _copied(cut, next(keys), copied)
+        image, size = _join(cut.crops, cut.sizes)
+        expression = size[0] - cut.sizes[-1][0]  # where the last line begins, which has the fractions
+        bar_places = cut.bars + jnp.stack([expression, expression, jnp.zeros_like(expression)])[None]
         seen, there = line.visible(ink), jnp.arange(most_fractions) < jnp.sum(formula.expression == _OVER)
         return Drawn(
             image.astype(jnp.uint8),
             jnp.where(seen, formula.ids, _BLANK),
             jnp.where(seen, formula.length, 0),
-            background,
+            cut.background,
             size,
             jnp.where(there[:, None], bar_places, -1),
         )
@@ -471,24 +470,42 @@ def _dots(picture: jax.Array, size: jax.Array, key: jax.Array) -> jax.Array:
     return line.draw_dots(picture, places, pixels, (chance[:most, 3:] * 256).astype(jnp.int32))
 
 
-def _copied(
-    crops: list[jax.Array], sizes: list[jax.Array], bars: jax.Array, background: jax.Array, key: jax.Array, share: float
-) -> tuple[list[jax.Array], list[jax.Array], jax.Array, jax.Array]:
-    """Lines, their sizes, their bars' places and their background, a share of them as if someone took them from a page."""
+class _Lines(NamedTuple):
+    """The lines of a formula, cut out.
+
+    Attributes:
+        crops: three of (H, W, 3) int32.
+        sizes: theirs, (2,) int32 each; 0 of one that isn't there.
+        bars: (F, 3) int32, places of the bars in the last one.
+        background: (3,) int32, its colour.
+    """
+
+    crops: list[jax.Array]
+    sizes: list[jax.Array]
+    bars: jax.Array
+    background: jax.Array
+
+
+def _copied(lines: _Lines, key: jax.Array, share: float) -> _Lines:
+    """A share of the pictures as if someone took them from a page."""
     chance = jax.random.uniform(key, (5,))
-    highest = STRIP_HEIGHT / jnp.max(jnp.stack([size[1] for size in sizes]))
-    taken = chance[4] < share
-    copies = [augment.copied(crop, size, background, highest, chance[:4]) for crop, size in zip(crops, sizes, strict=True)]
-    as_wide = [
-        jnp.pad(crop, ((0, 0), (0, copy.picture.shape[1] - crop.shape[1]), (0, 0)))
-        for crop, copy in zip(crops, copies, strict=True)
-    ]
-    return (
-        [jnp.where(taken, copy.picture, crop) for crop, copy in zip(as_wide, copies, strict=True)],
-        [jnp.where(taken & (size[0] > 0), copy.size, size) for size, copy in zip(sizes, copies, strict=True)],
-        jnp.where(taken, jnp.round(bars * copies[0].times).astype(jnp.int32), bars),
-        jnp.where(taken, copies[0].background, background),
-    )
+
+    def copy(lines: _Lines) -> _Lines:
+        highest = STRIP_HEIGHT / jnp.max(jnp.stack([size[1] for size in lines.sizes]))
+        copies = [
+            augment.copied(crop, size, lines.background, highest, chance[:4])
+            for crop, size in zip(lines.crops, lines.sizes, strict=True)
+        ]
+        sizes = [jnp.where(size[0] > 0, copy.size, 0) for size, copy in zip(lines.sizes, copies, strict=True)]
+        bars = jnp.round(lines.bars * copies[0].times).astype(jnp.int32)
+        return _Lines([copy.picture for copy in copies], sizes, bars, copies[0].background)
+
+    def as_wide(lines: _Lines) -> _Lines:
+        rooms = [augment.room(crop.shape[1]) - crop.shape[1] for crop in lines.crops]
+        crops = [jnp.pad(crop, ((0, 0), (0, room), (0, 0))) for crop, room in zip(lines.crops, rooms, strict=True)]
+        return lines._replace(crops=crops)
+
+    return lax.cond(chance[4] < share, copy, as_wide, lines)
 
 
 def _join(crops: list[jax.Array], sizes: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
