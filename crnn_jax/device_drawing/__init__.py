@@ -13,7 +13,7 @@ from crnn_jax.data.drawn import CAPTCHA_HARD, CAPTCHA_LENGTH
 from crnn_jax.data.examples import Example
 from crnn_jax.device_drawing import captcha, level1, level2
 from crnn_jax.device_drawing.contrast import stretch
-from crnn_jax.device_drawing.drawn import Draw, Drawn
+from crnn_jax.device_drawing.drawn import Draw, Drawn, draw_all
 from crnn_jax.device_drawing.fit import fit
 from crnn_jax.device_drawing.fraction import in_a_row
 from crnn_jax.errors import UserError
@@ -59,7 +59,7 @@ def examples(task: Task, seed: int, count: int) -> Iterator[Example]:
         seed: of the pictures.
         count: of them.
     """
-    draw = jax.jit(jax.vmap(make_plain_draw(task)))
+    draw = jax.jit(functools.partial(draw_all, make_plain_draw(task)))
     for first in range(0, count, _AT_ONCE):
         # As many each time, so that it is compiled once and a picture doesn't depend on the count.
         keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(first + jnp.arange(_AT_ONCE))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+from jax import lax
 
 
 class Drawn(NamedTuple):
@@ -30,3 +31,11 @@ class Drawn(NamedTuple):
 
 
 Draw = Callable[[jax.Array], Drawn]  # of a random key
+
+
+def draw_all(draw: Draw, keys: jax.Array) -> Drawn:
+    """A picture for each of (B,) keys, all arrays with an axis of B before theirs.
+
+    On CPUs one is drawn after the other: what it needs stays in the cache, and what chance doesn't ask for isn't computed.
+    """
+    return lax.map(draw, keys) if jax.default_backend() == "cpu" else jax.vmap(draw)(keys)

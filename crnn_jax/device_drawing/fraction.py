@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from crnn_jax.device_drawing.copied import LEFT
 from crnn_jax.device_drawing.drawn import Drawn
@@ -15,20 +16,28 @@ from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
 from crnn_jax.fraction import ABOVE, BELOW, DRAWN, NUMERATOR, OVERLAP, SLASH
 
 
-class _Source(NamedTuple):
-    """Where the columns of a strip come from, (1, W') each.
+class _Number(NamedTuple):
+    """A numerator or a denominator, () int32 each but for the last.
 
     Attributes:
-        x: float32, column of the strip as it was; -1 where all is black.
-        top: int32, first row of what is enlarged.
-        rows: int32, how many these are; 0 where a column stays as it was.
-        middle: int32, row around which they stand.
+        left: its first column in the strip as it was.
+        columns: that it has there.
+        top: its first row.
+        rows: that it has.
+        middle: row around which it will stand.
+        begin: first column where it will stand.
+        wide: columns that it will have.
+        there: () bool, whether there is one.
     """
 
-    x: jax.Array
+    left: jax.Array
+    columns: jax.Array
     top: jax.Array
     rows: jax.Array
     middle: jax.Array
+    begin: jax.Array
+    wide: jax.Array
+    there: jax.Array
 
 
 def in_a_row(drawn: Drawn, height: int | None = None) -> Drawn:
@@ -42,20 +51,17 @@ def in_a_row(drawn: Drawn, height: int | None = None) -> Drawn:
     if height is not None:
         drawn, longest = _no_higher(drawn, height), round(BAR_WIDTH * LEFT)
     assert drawn.bars is not None
-    more = math.ceil((1 + NUMERATOR / BAR_WIDTH) / SMALLER[0] * longest) + SLASH + 2 - (longest - 2 * OVERLAP)
-    source, width = _sources(drawn, drawn.image.shape[1] + len(drawn.bars) * more)
-    image = _between(drawn.image.astype(jnp.float32), source.x, axis=1)
-    high = drawn.size[1]
-
-    # Rows, likewise, of the columns that are enlarged.
-    row = jnp.arange(len(image))[:, None]
-    enlarged = jnp.minimum(high, jnp.round(source.rows / SMALLER[1]).astype(jnp.int32))
-    place = row - jnp.clip(source.middle - enlarged // 2, 0, high - enlarged)
-    y = jnp.clip((place + 0.5) * source.rows / jnp.maximum(1, enlarged) - 0.5, 0, jnp.maximum(0, source.rows - 1)) + source.top
-    image = _between(image, jnp.where(source.rows > 0, y, row), axis=0)
-    image = jnp.where(((source.rows > 0) & ((place < 0) | (place >= enlarged)))[..., None], 255.0, image)
-    image = jnp.where(((row < high) & (source.x >= 0))[..., None], image, 0)
-    return drawn._replace(image=jnp.round(image).astype(jnp.uint8), size=jnp.stack([width, high]), bars=None)
+    widest = math.ceil(longest / SMALLER[0])
+    more = math.ceil((1 + NUMERATOR / BAR_WIDTH) * longest / SMALLER[0]) + SLASH + 2 - (longest - 2 * OVERLAP)
+    column = jnp.arange(drawn.image.shape[1] + len(drawn.bars) * more)
+    x, numbers, width = _layout(drawn, column.astype(jnp.float32))
+    x = jnp.where(column < width, x, -1)
+    image = jnp.where((x >= 0)[None, :, None], _between(drawn.image.astype(jnp.float32), x, axis=1), 0)
+    room = jnp.pad(image, ((0, 0), (0, widest), (0, 0)))  # or a slice that would reach past the end starts earlier
+    for number in numbers:
+        room = _enlarged(room, number, drawn.size[1], widest)
+    image = jnp.round(room[:, : len(column)]).astype(jnp.uint8)
+    return drawn._replace(image=image, size=jnp.stack([width, drawn.size[1]]), bars=None)
 
 
 def _no_higher(drawn: Drawn, height: int) -> Drawn:
@@ -69,42 +75,54 @@ def _no_higher(drawn: Drawn, height: int) -> Drawn:
     return drawn._replace(image=resized(drawn, size, *drawn.image.shape[:2]), size=size, bars=bars)
 
 
-def _sources(drawn: Drawn, room: int) -> tuple[_Source, jax.Array]:
-    """Where each of ``room`` columns comes from, and how many count."""
+def _layout(drawn: Drawn, column: jax.Array) -> tuple[jax.Array, list[_Number], jax.Array]:
+    """Where each column comes from, -1 where all is black; the numbers; and how many columns count.
+
+    ``column`` are the numbers of as many as there is room for, (W',) float32.
+    """
     assert drawn.bars is not None
-    column, nothing = jnp.arange(room)[None], jnp.zeros((1, room), jnp.int32)
-    source, moved = _Source(column.astype(jnp.float32), nothing, nothing, nothing), jnp.zeros((), jnp.int32)
+    x, moved, numbers = column, jnp.zeros((), jnp.int32), []
     for left, right, middle in drawn.bars:
         there, begin = left >= 0, left + OVERLAP + moved
         above, below = jnp.maximum(0, middle + ABOVE[0]), middle + 3
-        numerator, denominator = (right - left) * NUMERATOR // BAR_WIDTH, right - left
-        parts = (  # of the bar's columns, and the rows above and below; between them there is nothing
-            (numerator, above, middle - 1 - above),
-            None,
-            (denominator, below, jnp.minimum(drawn.size[1], middle + BELOW[1]) - below),
+        numerator, denominator = (
+            _Number(left, columns, top, rows, middle, begin, jnp.round(columns / SMALLER[0]).astype(jnp.int32), there)
+            for columns, top, rows in (
+                ((right - left) * NUMERATOR // BAR_WIDTH, above, middle - 1 - above),
+                (right - left, below, jnp.minimum(drawn.size[1], middle + BELOW[1]) - below),
+            )
         )
-        for part in parts:
-            wide, new = jnp.array(SLASH), _Source(jnp.full(column.shape, -1.0), nothing, nothing, nothing)
-            if part is not None:
-                columns, top, rows = part
-                wide = jnp.round(columns / SMALLER[0]).astype(jnp.int32)
-                place = (column - begin + 0.5) * columns / jnp.maximum(1, wide) - 0.5
-                new = _Source(left + jnp.clip(place, 0, jnp.maximum(0, columns - 1)), top, rows, middle)
-            inside = there & (column >= begin) & (column < begin + wide)
-            source = _Source(*(jnp.where(inside, a, b) for a, b in zip(new, source, strict=True)))
-            begin += wide
-        moved = jnp.where(there, begin - right + OVERLAP, moved)
-        after = there & (column >= begin)
-        source = source._replace(x=jnp.where(after, column - moved, source.x))
-    width = drawn.size[0] + moved
-    return source._replace(x=jnp.where(column < width, source.x, -1)), width
+        denominator = denominator._replace(begin=begin + numerator.wide + SLASH)
+        end = denominator.begin + denominator.wide
+        moved = jnp.where(there, end - right + OVERLAP, moved)
+        x = jnp.where(there & (column >= end), column - moved, x)
+        x = jnp.where(there & (column >= begin) & (column < end), -1, x)
+        for number in (numerator, denominator):
+            place = (column - number.begin + 0.5) * number.columns / jnp.maximum(1, number.wide) - 0.5
+            inside = there & (column >= number.begin) & (column < number.begin + number.wide)
+            x = jnp.where(inside, left + jnp.clip(place, 0, jnp.maximum(0, number.columns - 1)), x)
+        numbers += [numerator, denominator]
+    return x, numbers, drawn.size[0] + moved
+
+
+def _enlarged(image: jax.Array, number: _Number, height: jax.Array, widest: int) -> jax.Array:
+    """A strip in which a number, whose columns are in their places, is as high as it is to be; white above and below it."""
+    window = lax.dynamic_slice_in_dim(image, number.begin, widest, axis=1)
+    high = jnp.minimum(height, jnp.round(number.rows / SMALLER[1]).astype(jnp.int32))
+    row = jnp.arange(len(image))
+    place = row - jnp.clip(number.middle - high // 2, 0, height - high)
+    y = jnp.clip((place + 0.5) * number.rows / jnp.maximum(1, high) - 0.5, 0, jnp.maximum(0, number.rows - 1))
+    inside = ((place >= 0) & (place < high))[:, None, None]
+    shown = jnp.where(inside, _between(window, number.top + y, axis=0), 255.0)
+    shown = jnp.where((row < height)[:, None, None], shown, 0)
+    mine = number.there & (jnp.arange(widest) < number.wide)
+    return lax.dynamic_update_slice_in_dim(image, jnp.where(mine[None, :, None], shown, window), number.begin, axis=1)
 
 
 def _between(image: jax.Array, place: jax.Array, axis: int) -> jax.Array:
-    """The pixels of a picture, (H, W, 3) float32, at some places between those of an axis, (H', W') or 1 in place of either."""
-    place = jnp.clip(place, 0, image.shape[axis] - 1)[..., None]
+    """The pixels of a picture, (H, W, 3) float32, at some places, (N,), between those of an axis."""
+    place = jnp.clip(place, 0, image.shape[axis] - 1)
     first = place.astype(jnp.int32)
-    after = jnp.minimum(first + 1, image.shape[axis] - 1)
-    share = place - first
-    a, b = (jnp.take_along_axis(image, index, axis=axis) for index in (first, after))
+    share = jnp.expand_dims(place - first, (1 - axis, 2))
+    a, b = (jnp.take(image, index, axis=axis, mode="clip") for index in (first, first + 1))
     return a * (1 - share) + b * share

@@ -12,7 +12,7 @@ import optax
 
 from crnn_jax import ctc
 from crnn_jax.data.examples import Batch
-from crnn_jax.device_drawing.drawn import Draw
+from crnn_jax.device_drawing.drawn import Draw, draw_all
 from crnn_jax.models import attention
 from crnn_jax.models.crnn import CRNN, Columns
 from crnn_jax.training.state import TrainState
@@ -132,7 +132,7 @@ def _losses(model: CRNN, logits: jax.Array, lengths: jax.Array, batch: Mapping[s
 
 def _draw_batch(draw: Draw, key: jax.Array, numbers: jax.Array) -> dict[str, jax.Array]:
     """The arrays of `crnn_jax.data.examples.Batch` for some numbers of examples, (B,) int32."""
-    drawn = jax.vmap(draw)(jax.vmap(jax.random.fold_in, (None, 0))(key, numbers))
+    drawn = draw_all(draw, jax.vmap(jax.random.fold_in, (None, 0))(key, numbers))
     return {
         "images": drawn.image,
         "widths": drawn.size[:, 0],

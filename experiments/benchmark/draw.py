@@ -14,6 +14,7 @@ from captcha.image import ImageCaptcha
 from crnn_jax import tasks
 from crnn_jax.data.examples import Example, Source
 from crnn_jax.device_drawing import examples, make_plain_draw
+from crnn_jax.device_drawing.drawn import draw_all
 from crnn_jax.drawing.random import Draws
 from experiments.benchmark.report import Row, in_turns, row
 from experiments.level2 import RECIPES as LEVEL2_RECIPES
@@ -48,7 +49,8 @@ def rows(count: int | None, seed: int) -> Iterator[Row]:
         a, b = in_turns(ours, functools.partial(peer, pictures), count or _ROUNDS, warm_up=1)
         yield row("draw", f"{name}, one core", pictures / a, pictures / b, "images/s")
     for name, (task, at_once) in _ON_DEVICE.items():
-        draw, keys = jax.jit(jax.vmap(make_plain_draw(task))), jax.random.split(jax.random.key(seed), at_once)
+        draw = jax.jit(functools.partial(draw_all, make_plain_draw(task)))
+        keys = jax.random.split(jax.random.key(seed), at_once)
         a, b = in_turns(
             lambda draw=draw, keys=keys: jax.block_until_ready(draw(keys)),  # type: ignore[misc]
             functools.partial(peer, at_once),
