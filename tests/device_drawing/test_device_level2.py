@@ -1,6 +1,7 @@
 """Strips of level 2 drawn in jax against those drawn on the host."""
 
 import math
+from functools import partial
 from itertools import product
 
 import cv2
@@ -19,7 +20,7 @@ from crnn_jax.device_drawing import level2 as device_level2
 from crnn_jax.device_drawing import line as device_line
 from crnn_jax.device_drawing import make_draw
 from crnn_jax.device_drawing.contrast import stretch
-from crnn_jax.device_drawing.drawn import Drawn
+from crnn_jax.device_drawing.drawn import Drawn, draw_all
 from crnn_jax.device_drawing.fit import fit
 from crnn_jax.device_drawing.fraction import in_a_row
 from crnn_jax.drawing import level2, line
@@ -286,7 +287,7 @@ def test_a_picture_taken_from_a_page_is_that_of_the_host():
 )
 def test_strips_are_statistically_those_of_the_host(shares):
     task = tasks.level2(**shares)
-    drawn = jax.jit(jax.vmap(make_draw(task)))(jax.random.split(jax.random.key(1), 48))
+    drawn = jax.jit(partial(draw_all, make_draw(task)))(jax.random.split(jax.random.key(1), 48))
     assert drawn.image.shape == (48, 81, task.preparation.width, 3)
     source = task.source("train", 0)
     examples = [source[i] for i in range(150)]

@@ -39,7 +39,7 @@ def test_contrast_is_stretched_as_on_the_host(darkest):
     "task",
     [
         tasks.captcha(older=0.3),
-        tasks.level1(faint=0.1),
+        pytest.param(tasks.level1(faint=0.1), marks=pytest.mark.slow),
         pytest.param(tasks.level2(copied=0.5, fractions=0.3, in_a_row=True), marks=pytest.mark.slow),
     ],
     ids=lambda task: task.name,
