@@ -15,125 +15,16 @@ from jax import lax
 from crnn_jax.device_drawing import copied as augment
 from crnn_jax.device_drawing import line
 from crnn_jax.device_drawing.drawn import Draw, Drawn
+from crnn_jax.device_drawing.formula import ASSIGNMENT, BLANK, CHARACTERS, DIGITS, OVER, PIECES, sample
 from crnn_jax.device_drawing.glyphs import Atlas, Face, make_atlas
 from crnn_jax.drawing import level2
 from crnn_jax.drawing.line import dots
 from crnn_jax.grammar import SEPARATOR, Level2
 from crnn_jax.locate import GAP, STRIP_HEIGHT
 
-_ALPHABET = Level2.alphabet
-_BLANK = _ALPHABET.blank
-_OVER = _ALPHABET.encode("/")[0]
-_CHARACTERS = _ALPHABET.characters  # of the atlas; two of them are never drawn
-_DIGITS = len(str(Level2.LARGEST))  # of a number
-_ASSIGNMENT = 2 + _DIGITS  # characters
-_PIECES = (Level2.OPERANDS - 1) * _DIGITS + 1 + max(map(len, Level2.PATTERNS)) - Level2.OPERANDS  # of an expression
-
-_IS_VARIABLE = np.array([not c.isascii() for c in _CHARACTERS])
+_IS_VARIABLE = np.array([not c.isascii() for c in CHARACTERS])
 
 Look = tuple[str, float]  # font and weight
-
-
-class Formula(NamedTuple):
-    """A text of level 2, its lines as they are drawn.
-
-    Attributes:
-        ids: (L,) int32, padded with the blank.
-        length: () int32, of the text.
-        assignments: (2, 8) int32 ids, padded with the blank; the second may be empty.
-        expression: (26,) int32 ids, a fraction as its bar alone, padded with the blank.
-        fractions: (4, 7) int32 ids, from left to right the numerator and the digits of the denominator of each, padded with
-            the blank.
-    """
-
-    ids: jax.Array
-    length: jax.Array
-    assignments: jax.Array
-    expression: jax.Array
-    fractions: jax.Array
-
-
-def sample(key: jax.Array, more: float = 0.0) -> Formula:
-    """A text by the chances of `crnn_jax.grammar.Level2.sample`.
-
-    Args:
-        key: of what chance decides.
-        more: share of the other numbers of an expression that stand below a bar too, as far as the longest text has room.
-    """
-    chance = jax.random.uniform(key, (9,))
-    numbers = jax.random.randint(jax.random.fold_in(key, 0), (2 + Level2.OPERANDS,), 0, Level2.LARGEST + 1)
-    digits = jax.vmap(_digits)(numbers)
-    second = chance[0] < Level2.SECOND_VARIABLE
-    variables = [line.choice(chance[1 + i], jnp.asarray(_ALPHABET.encode(poem))) for i, poem in enumerate(Level2.POEMS)]
-    equals = jnp.asarray(_ALPHABET.encode("="))
-    rows = jnp.stack([jnp.concatenate([variables[i][None], equals, digits[i]]) for i in (0, 1)])
-    assignments = jnp.where(jnp.stack([jnp.array(True), second])[:, None], rows, _BLANK)
-
-    operand = (Level2.OPERANDS * chance[3]).astype(jnp.int32)
-    step = 1 + ((Level2.OPERANDS - 1) * chance[4]).astype(jnp.int32)
-    other = jnp.where(second, (operand + step) % Level2.OPERANDS, -1)
-    pattern = line.choice(chance[5], jnp.asarray(_patterns()))
-    operators = line.choice(chance[6:], jnp.asarray(_ALPHABET.encode(Level2.OPERATORS)))
-    number = jnp.cumsum(pattern == _NUMBER) - 1  # of each operand
-    separators = jnp.where(assignments[:, :1] == _BLANK, _BLANK, _ALPHABET.encode(SEPARATOR)[0])
-    lines = jnp.concatenate([assignments, separators], axis=1).reshape(-1)
-    numerators, is_fraction = variables[0][None].repeat(Level2.OPERANDS), jnp.arange(Level2.OPERANDS) == operand
-
-    def text(fractions: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The expression's characters, (N, 8), where some of the operands, (4,) bool, are fractions; as texts and as drawn."""
-
-        def symbol(kind: jax.Array, number: jax.Array, operator: jax.Array) -> tuple[jax.Array, jax.Array]:
-            whole = jnp.concatenate([jnp.stack([numerators[number], jnp.array(_OVER)]), digits[2 + number]])
-            ids = jnp.where(kind == _NUMBER, _padded(digits[2 + number]), _padded(kind[None]))
-            ids = jnp.where(kind == _OPERATOR, _padded(operators[operator][None]), ids)
-            ids = jnp.where((kind == _NUMBER) & (number == other), _padded(variables[1][None]), ids)
-            fraction = (kind == _NUMBER) & fractions[number]
-            return jnp.where(fraction, whole, ids), jnp.where(fraction, _padded(jnp.array([_OVER])), ids)
-
-        return jax.vmap(symbol)(pattern, number, jnp.cumsum(pattern == _OPERATOR) - 1)
-
-    if more:
-        chance = jax.random.uniform(jax.random.fold_in(key, 1), (2, Level2.OPERANDS))
-        wanted = ~is_fraction & (jnp.arange(Level2.OPERANDS) != other) & (chance[0] < more)
-        length = jnp.sum(lines != _BLANK) + jnp.sum(text(is_fraction)[0] != _BLANK)
-        others = line.choice(chance[1], jnp.asarray(_ALPHABET.encode(Level2.POEMS[0])))
-        numerators = jnp.where(is_fraction, numerators, others)
-        is_fraction |= wanted & (jnp.cumsum(wanted) <= (Level2.MAX_LENGTH - length) // 2)
-    texts, drawn = text(is_fraction)
-    ids, length = _closed_up(jnp.concatenate([lines, texts.reshape(-1)]), Level2.MAX_LENGTH)
-    fractions = jnp.where(is_fraction[:, None], jnp.concatenate([numerators[:, None], digits[2:]], axis=1), _BLANK)
-    fractions = fractions[jnp.argsort(~is_fraction, stable=True)]
-    return Formula(ids, length, assignments, _closed_up(drawn.reshape(-1), _PIECES)[0], fractions)
-
-
-_NUMBER, _OPERATOR = -1, -2  # in a pattern; what is neither is the id of a bracket
-
-
-@cache
-def _patterns() -> np.ndarray:
-    rows = np.full((len(Level2.PATTERNS), max(map(len, Level2.PATTERNS))), _BLANK, np.int32)
-    for row, pattern in zip(rows, Level2.PATTERNS, strict=True):
-        row[: len(pattern)] = [{"n": _NUMBER, "o": _OPERATOR}.get(c, _CHARACTERS.find(c)) for c in pattern]
-    return rows
-
-
-def _digits(number: jax.Array) -> jax.Array:
-    """The ids of a number's digits, (6,), blanks after them."""
-    powers = 10 ** jnp.arange(_DIGITS - 1, -1, -1)
-    needed = (number >= powers) | (powers == 1)
-    ids = jnp.asarray(_ALPHABET.encode(Level2.DIGITS))[number // powers % 10]
-    return _closed_up(jnp.where(needed, ids, _BLANK), _DIGITS)[0]
-
-
-def _padded(ids: jax.Array) -> jax.Array:
-    return jnp.concatenate([ids, jnp.full(_ASSIGNMENT - len(ids), _BLANK, ids.dtype)])
-
-
-def _closed_up(ids: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
-    """Without the blanks in between, (size,) int32, and how many there then are."""
-    there = ids != _BLANK
-    places = jnp.where(there, jnp.cumsum(there) - 1, size)
-    return jnp.full(size, _BLANK, jnp.int32).at[places].set(ids, mode="drop"), jnp.sum(there)
 
 
 @cache
@@ -143,7 +34,7 @@ def _atlas(looks: tuple[Look, ...]) -> Atlas:
         Face(font, size, c, weight)
         for font, weight in looks
         for size in level2.SIZES
-        for c in _CHARACTERS.replace("/", "1").replace(SEPARATOR, "1")
+        for c in CHARACTERS.replace("/", "1").replace(SEPARATOR, "1")
     )
 
 
@@ -164,11 +55,11 @@ def make_draw(
     atlas = _atlas(looks)
     ordinary, varied = (_choices(some, looks) for some in styles)
     widest = _widest(atlas)
-    assignment_room = widest[1] + (_ASSIGNMENT - 1) * widest[0]
+    assignment_room = widest[1] + (ASSIGNMENT - 1) * widest[0]
     most_fractions = Level2.OPERANDS if fractions else 1
-    fraction_room = 6 + _DIGITS * round(widest[0] * level2.SMALLER[0]) + widest[1]
-    more_room = (most_fractions - 1) * max(0, fraction_room - _DIGITS * widest[0])
-    rooms = (assignment_room, assignment_room, widest[1] + (_PIECES - 2) * widest[0] + fraction_room + more_room)
+    fraction_room = 6 + DIGITS * round(widest[0] * level2.SMALLER[0]) + widest[1]
+    more_room = (most_fractions - 1) * max(0, fraction_room - DIGITS * widest[0])
+    rooms = (assignment_room, assignment_room, widest[1] + (PIECES - 2) * widest[0] + fraction_room + more_room)
 
     def draw(key: jax.Array) -> Drawn:
         keys = iter(jax.random.split(key, 12))
@@ -181,11 +72,11 @@ def make_draw(
         small = formula.fractions[:most_fractions]
         ids = jnp.concatenate([formula.assignments.reshape(-1), formula.expression, small.reshape(-1)])
         sizes = jax.random.randint(next(keys), ids.shape, 0, len(level2.SIZES))
-        look = jnp.where(jnp.asarray(_IS_VARIABLE)[jnp.minimum(ids, len(_CHARACTERS) - 1)], chosen[0], chosen[1])
-        glyphs = (look * len(level2.SIZES) + sizes) * len(_CHARACTERS) + jnp.minimum(ids, len(_CHARACTERS) - 1)
-        pieces = line.choose_pieces(next(keys), atlas, glyphs, ids != _BLANK, style.distortion)
+        look = jnp.where(jnp.asarray(_IS_VARIABLE)[jnp.minimum(ids, len(CHARACTERS) - 1)], chosen[0], chosen[1])
+        glyphs = (look * len(level2.SIZES) + sizes) * len(CHARACTERS) + jnp.minimum(ids, len(CHARACTERS) - 1)
+        pieces = line.choose_pieces(next(keys), atlas, glyphs, ids != BLANK, style.distortion)
         patches, shown = line.characters(atlas, pieces.glyphs, pieces.angles, pieces.corners)
-        ends = [_ASSIGNMENT, 2 * _ASSIGNMENT, 2 * _ASSIGNMENT + _PIECES]
+        ends = [ASSIGNMENT, 2 * ASSIGNMENT, 2 * ASSIGNMENT + PIECES]
         parts = zip(*(jnp.split(array, ends) for array in (patches, shown, pieces.present, pieces.overlaps)), strict=True)
         *lines, below_bars = parts
         of_fractions = [part.reshape(*small.shape, *part.shape[1:]) for part in below_bars]
@@ -196,8 +87,8 @@ def make_draw(
         for number, (room, (patch, size, here, overlap)) in enumerate(zip(rooms, lines, strict=True)):
             text, bars = _Text(patch, size[:, 0], size[:, 1], here, overlap, jnp.sum(here)), None
             if number == 2:
-                bars = _Bars(formula.expression == _OVER, coverages, fraction_widths)
-                text = text._replace(widths=bars.instead_of(text.widths), characters=text.characters + jnp.sum(small != _BLANK))
+                bars = _Bars(formula.expression == OVER, coverages, fraction_widths)
+                text = text._replace(widths=bars.instead_of(text.widths), characters=text.characters + jnp.sum(small != BLANK))
             strip, _, bar_places = _strip(text, bars, ink, place.line, room)
             crop, crop_size, corner = _crop(strip, ink, place, number, arc, line_keys[number])
             crops.append(crop)
@@ -208,10 +99,10 @@ def make_draw(
         image, size = _join(cut.crops, cut.sizes)
         expression = size[0] - cut.sizes[-1][0]  # where the last line begins, which has the fractions
         bar_places = cut.bars + jnp.stack([expression, expression, jnp.zeros_like(expression)])[None]
-        seen, there = line.visible(ink), jnp.arange(most_fractions) < jnp.sum(formula.expression == _OVER)
+        seen, there = line.visible(ink), jnp.arange(most_fractions) < jnp.sum(formula.expression == OVER)
         return Drawn(
             image.astype(jnp.uint8),
-            jnp.where(seen, formula.ids, _BLANK),
+            jnp.where(seen, formula.ids, BLANK),
             jnp.where(seen, formula.length, 0),
             cut.background,
             size,
@@ -240,7 +131,7 @@ def _choices(style: level2.Style, looks: tuple[Look, ...]) -> jax.Array:
 def _widest(atlas: Atlas) -> tuple[int, int]:
     """Pixels of the widest character other than a variable, and of the widest variable."""
     widths = np.maximum(np.asarray(atlas.sizes)[:, 0], np.hypot(*np.asarray(atlas.ink_sizes).T) * np.asarray(atlas.unwarped))
-    variable = np.tile(_IS_VARIABLE, len(widths) // len(_CHARACTERS))
+    variable = np.tile(_IS_VARIABLE, len(widths) // len(CHARACTERS))
     return int(np.ceil(widths[~variable].max())) + 2, int(widths[variable].max())
 
 

@@ -15,6 +15,7 @@ from crnn_jax.data.augment import copied
 from crnn_jax.data.contrast import equalize
 from crnn_jax.data.drawn import _with_fractions
 from crnn_jax.device_drawing import copied as device_copied
+from crnn_jax.device_drawing import formula as device_formula
 from crnn_jax.device_drawing import fraction as device_fraction
 from crnn_jax.device_drawing import level2 as device_level2
 from crnn_jax.device_drawing import line as device_line
@@ -43,8 +44,8 @@ def with_fractions(drawn, fractions):
 
 
 def test_texts_are_those_of_the_grammar():
-    formulas = jax.jit(jax.vmap(device_level2.sample))(jax.random.split(jax.random.key(0), 3000))
-    formulas = [device_level2.Formula(*row) for row in zip(*map(np.asarray, formulas), strict=True)]
+    formulas = jax.jit(jax.vmap(device_formula.sample))(jax.random.split(jax.random.key(0), 3000))
+    formulas = [device_formula.Formula(*row) for row in zip(*map(np.asarray, formulas), strict=True)]
     texts = [decode(formula.ids) for formula in formulas]
     assert all(map(Level2().contains, texts))
     assert all(formula.length == len(text) for formula, text in zip(formulas, texts, strict=True))
@@ -63,9 +64,9 @@ def test_texts_are_those_of_the_grammar():
 
 
 def test_more_fractions_as_on_the_host():
-    sample = jax.vmap(lambda key: device_level2.sample(key, 0.5))
+    sample = jax.vmap(lambda key: device_formula.sample(key, 0.5))
     formulas = jax.jit(sample)(jax.random.split(jax.random.key(0), 3000))
-    formulas = [device_level2.Formula(*row) for row in zip(*map(np.asarray, formulas), strict=True)]
+    formulas = [device_formula.Formula(*row) for row in zip(*map(np.asarray, formulas), strict=True)]
     for formula in formulas:
         lines = [decode(row) for row in formula.assignments if decode(row)]
         text = SEPARATOR.join([*lines, with_fractions(decode(formula.expression), formula.fractions)])
