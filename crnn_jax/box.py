@@ -91,7 +91,9 @@ class Traced(NamedTuple):
         Where a box touches several parts, that counts which fills it, or is filled by it, most.
         """
         for parts in reversed(self.steps):
-            part = max(parts, key=lambda part: part.place.common(box).area / max(1, min(part.place.area, box.area)))
+            part = parts[0]
+            if len(parts) > 1:
+                part = max(parts, key=lambda part: part.place.common(box).area / max(1, min(part.place.area, box.area)))
             inside = part.place.common(box)
             if not inside.area:
                 return None

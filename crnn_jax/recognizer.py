@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -34,6 +34,8 @@ from crnn_jax.training.rundir import RunDirectory
 
 T = TypeVar("T")
 P = TypeVar("P")
+
+_PREPARED_AT_ONCE = 8  # pictures
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,7 @@ class Recognizer:
         """A decoded text, with the places of its characters."""
         row = self._row(seen.picture.image)
         places = self._places(row, seen.attended)
-        source = seen.picture.then(lambda image: Traced(image, (row,)))
+        source = seen.picture if len(row) == 1 else seen.picture.then(lambda image: Traced(image, (row,)))
 
         def box(character: str, x0: float, x1: float) -> Box | None:
             nowhere = character == SEPARATOR and self.preparation.locate
@@ -348,8 +350,9 @@ def read_all(reader: Reader[P], images: Iterable[str | Path | np.ndarray], decod
     """See `Recognizer.read`."""
     if isinstance(images, (str, Path, np.ndarray)):
         raise UserError("read takes a list of pictures: [picture] for one")
-    pictures = ahead(reader.prepare, images, batch_size)
-    return list(reader.read_prepared(pictures, decode=decode, batch_size=batch_size))
+    # A few at a time: handing over single ones to a thread takes longer than preparing small ones.
+    some = ahead(lambda batch: [*map(reader.prepare, batch[0])], batched(images, _PREPARED_AT_ONCE), batch_size // _PREPARED_AT_ONCE)
+    return list(reader.read_prepared(chain.from_iterable(some), decode=decode, batch_size=batch_size))
 
 
 def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tuple[Traced, ...]:
@@ -362,7 +365,9 @@ def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tupl
     try:
         picture = Traced(array)
         strip = picture.then(find_strip) if any(preparation.locate for preparation in preparations) else picture  # once for all
-        return tuple((strip if way.locate else picture).then(replace(way, locate=False).traced) for way in preparations)
+        return tuple(
+            strip.then(replace(way, locate=False).traced) if way.locate else picture.then(way.traced) for way in preparations
+        )
     except NoFormula as error:
         raise error if isinstance(image, np.ndarray) else NoFormula(f"{image}: {error}") from None
 

@@ -86,6 +86,8 @@ def check_array(image: np.ndarray) -> np.ndarray:
         raise UserError(f"a picture must be an array (H, W, 3) of uint8, RGB; this one is {array.dtype} of shape {array.shape}")
     if array.dtype == np.uint16:
         array = np.rint(array / 257).astype(np.uint8)
+    if array.ndim == 3 and array.shape[2] == 3:
+        return np.ascontiguousarray(array)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     return to_rgb(Image.fromarray(np.ascontiguousarray(array)))

@@ -38,4 +38,6 @@ def draw_all(draw: Draw, keys: jax.Array) -> Drawn:
 
     On CPUs one is drawn after the other: what it needs stays in the cache, and what chance doesn't ask for isn't computed.
     """
-    return lax.map(draw, keys) if jax.default_backend() == "cpu" else jax.vmap(draw)(keys)
+    # By default GPUs keep ten bits of what they multiply: too few to tell pixels apart.
+    with jax.default_matmul_precision("highest"):
+        return lax.map(draw, keys) if jax.default_backend() == "cpu" else jax.vmap(draw)(keys)

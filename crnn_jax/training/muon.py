@@ -79,7 +79,10 @@ def shared_out(costs: Sequence[int], workers: int) -> list[frozenset[int]]:
 def _update(kernel: jax.Array) -> jax.Array:
     matrices = _as_matrices(kernel)
     scale = _RMS * math.sqrt(max(matrices.shape[1:]))
-    return scale * jnp.stack([orthogonalize(matrix) for matrix in matrices]).reshape(kernel.shape)
+    # Gram matrices have the squares of the singular values: of the small ones little is left in the ten bits of which GPUs
+    # make a product by default.
+    with jax.default_matmul_precision("highest"):
+        return scale * jnp.stack([orthogonalize(matrix) for matrix in matrices]).reshape(kernel.shape)
 
 
 def _as_matrices(kernel: jax.Array) -> jax.Array:
