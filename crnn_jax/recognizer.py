@@ -351,7 +351,8 @@ def read_all(reader: Reader[P], images: Iterable[str | Path | np.ndarray], decod
     if isinstance(images, (str, Path, np.ndarray)):
         raise UserError("read takes a list of pictures: [picture] for one")
     # A few at a time: handing over single ones to a thread takes longer than preparing small ones.
-    some = ahead(lambda batch: [*map(reader.prepare, batch[0])], batched(images, _PREPARED_AT_ONCE), batch_size // _PREPARED_AT_ONCE)
+    few = batched(images, _PREPARED_AT_ONCE)
+    some = ahead(lambda batch: [*map(reader.prepare, batch[0])], few, batch_size // _PREPARED_AT_ONCE)
     return list(reader.read_prepared(chain.from_iterable(some), decode=decode, batch_size=batch_size))
 
 

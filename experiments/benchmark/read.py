@@ -23,7 +23,8 @@ from experiments.benchmark import pytorch
 from experiments.benchmark.report import Row, in_turns, row, seconds_in_turns
 from experiments.benchmark.step import device_dtype
 
-_ROUNDS, _PICTURES, _BATCH = 5, 512, 64
+_ROUNDS = 5
+_SIZES = {"cpu": (512, 64), "gpu": (4096, 512)}  # pictures, and those of a batch
 _ALONE, _WARM_UP, _CHOOSING = 195, 5, 20  # pictures that are read one at a time
 _BACKBONES: tuple[Backbone, ...] = ("light", "vgg222")
 
@@ -31,30 +32,31 @@ _BACKBONES: tuple[Backbone, ...] = ("light", "vgg222")
 def rows(count: int | None, seed: int) -> Iterator[Row]:
     """Captchas, with freshly initialised networks: what they read costs the same as with trained ones."""
     source = tasks.captcha().source("generate", seed)
-    pictures = [source[i].image for i in range(_PICTURES)]
+    count_of_pictures, batch = _SIZES["cpu" if jax.default_backend() == "cpu" else "gpu"]
+    pictures = [source[i].image for i in range(count_of_pictures)]
     for backbone in _BACKBONES:
-        yield from _compare(backbone, pictures, count or _ROUNDS)
+        yield from _compare(backbone, pictures, batch, count or _ROUNDS)
 
 
-def _compare(backbone: Backbone, pictures: list[np.ndarray], rounds: int) -> Iterator[Row]:
+def _compare(backbone: Backbone, pictures: list[np.ndarray], batch: int, rounds: int) -> Iterator[Row]:
     ours, peer, of_one = (
         _ours(backbone),
-        _fastest(backbone, [pictures]),
-        _fastest(backbone, [[p] for p in pictures[:_CHOOSING]]),
+        _fastest(backbone, [pictures], batch),
+        _fastest(backbone, [[p] for p in pictures[:_CHOOSING]], 1),
     )
-    a, b = in_turns(lambda: ours.read(pictures, batch_size=_BATCH), lambda: peer.read(pictures), rounds)
-    yield row("read", f"{backbone}, pictures in memory", _PICTURES / a, _PICTURES / b, "images/s")
+    a, b = in_turns(lambda: ours.read(pictures, batch_size=batch), lambda: peer.read(pictures), rounds)
+    yield row("read", f"{backbone}, pictures in memory", len(pictures) / a, len(pictures) / b, "images/s")
     mine, theirs = (([picture] for picture in itertools.cycle(pictures)) for _ in range(2))
     latencies = seconds_in_turns(lambda: ours.read(next(mine)), lambda: of_one.read(next(theirs)), _ALONE, _WARM_UP)
     for percent in (50, 99):
         a, b = (1000 * float(np.percentile(seconds, percent)) for seconds in latencies)
         yield row("read", f"{backbone}, one picture, {percent}th percentile", a, b, "ms", "less")
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / f"{i}.png" for i in range(_PICTURES)]
+        files = [Path(folder) / f"{i}.png" for i in range(len(pictures))]
         for file, picture in zip(files, pictures, strict=True):
             Image.fromarray(picture).save(file)
-        a, b = in_turns(lambda: ours.read(files, batch_size=_BATCH), lambda: peer.read_files(files), rounds)
-    yield row("read", f"{backbone}, a folder of PNG files", _PICTURES / a, _PICTURES / b, "images/s")
+        a, b = in_turns(lambda: ours.read(files, batch_size=batch), lambda: peer.read_files(files), rounds)
+    yield row("read", f"{backbone}, a folder of PNG files", len(pictures) / a, len(pictures) / b, "images/s")
 
 
 def _ours(backbone: Backbone) -> Recognizer:
@@ -66,31 +68,33 @@ def _ours(backbone: Backbone) -> Recognizer:
     return Recognizer(architecture, task.alphabet, task.preparation, dict(variables), dtype=device_dtype())
 
 
-def _fastest(backbone: Backbone, calls: list[list[np.ndarray]]) -> _Peer:
+def _fastest(backbone: Backbone, calls: list[list[np.ndarray]], batch: int) -> _Peer:
     """The peer in the memory format in which it reads the pictures of some calls faster."""
 
     def work(channels_last: bool) -> Callable[[], object]:
-        peer = _Peer(backbone, channels_last)
+        peer = _Peer(backbone, batch, channels_last)
         return lambda: [peer.read(pictures) for pictures in calls]
 
-    return _Peer(backbone, pytorch.is_faster_channels_last(work))
+    return _Peer(backbone, batch, pytorch.is_faster_channels_last(work))
 
 
 class _Peer:
-    """Reads greedily."""
+    """Reads greedily, some pictures at a time."""
 
-    def __init__(self, backbone: Backbone, channels_last: bool) -> None:
+    def __init__(self, backbone: Backbone, batch: int, channels_last: bool) -> None:
         task = tasks.captcha()
         self._alphabet = task.alphabet
         model = pytorch.TorchCRNN(Architecture(backbone=backbone), task.alphabet.size, task.preparation.height)
         self._model = model.laid_out(channels_last).to(pytorch.device()).train(False)
-        self._channels_last = channels_last
+        self._batch, self._channels_last = batch, channels_last
 
     @torch.inference_mode()
     def read(self, pictures: list[np.ndarray]) -> list[str]:
         texts = []
-        for first in range(0, len(pictures), _BATCH):
-            images = pytorch.as_tensor(np.stack(pictures[first : first + _BATCH]), self._channels_last).to(pytorch.device())
+        for first in range(0, len(pictures), self._batch):
+            images = pytorch.as_tensor(np.stack(pictures[first : first + self._batch]), self._channels_last).to(
+                pytorch.device()
+            )
             with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
                 best = self._model(images).argmax(2).cpu().numpy()
             for ids in best:

@@ -11,6 +11,7 @@ import numpy as np
 
 from crnn_jax import tasks
 from crnn_jax.data.examples import Batch
+from crnn_jax.device_drawing.drawn import Draw
 from crnn_jax.models.crnn import CRNN
 from crnn_jax.tasks import Task
 from crnn_jax.training import steps
@@ -87,12 +88,13 @@ class Step:
     Args:
         case: that it is for.
         devices: that share a batch; None: all.
+        draw: makes the pictures within the step; None: they are in the batch.
     """
 
-    def __init__(self, case: Case, devices: Sequence[jax.Device] | None = None) -> None:
+    def __init__(self, case: Case, devices: Sequence[jax.Device] | None = None, draw: Draw | None = None) -> None:
         self.devices = devices or jax.local_devices()
         model, tx = network(case), make_optimizer(case.config, steps.AXIS, len(self.devices))
-        self._step = steps.make_train_step(model, tx, self.devices)
+        self._step = steps.make_train_step(model, tx, self.devices, draw=draw)
         state = create_state(model, tx, jax.random.key(0), case.task.preparation.height, case.width)
         self._state = steps.replicate(state, self.devices)
         self._key = jax.random.key(1)
