@@ -11,7 +11,8 @@ from jax import lax
 
 from crnn_jax.device_drawing.copied import LEFT
 from crnn_jax.device_drawing.drawn import Drawn
-from crnn_jax.device_drawing.fit import resized
+from crnn_jax.device_drawing.fit import no_higher
+from crnn_jax.device_drawing.integers import BITS, ONE, between, place, shifted
 from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
 from crnn_jax.fraction import ABOVE, BELOW, DRAWN, NUMERATOR, OVERLAP, SLASH
 
@@ -54,34 +55,30 @@ def in_a_row(drawn: Drawn, height: int | None = None) -> Drawn:
     widest = math.ceil(longest / SMALLER[0])
     more = math.ceil((1 + NUMERATOR / BAR_WIDTH) * longest / SMALLER[0]) + SLASH + 2 - (longest - 2 * OVERLAP)
     column = jnp.arange(drawn.image.shape[1] + len(drawn.bars) * more)
-    x, numbers, width = _layout(drawn, column.astype(jnp.float32))
+    x, numbers, width = _layout(drawn, column)
     x = jnp.where(column < width, x, -1)
-    image = jnp.where((x >= 0)[None, :, None], _between(drawn.image.astype(jnp.float32), x, axis=1), 0)
+    image = jnp.where((x >= 0)[None, :, None], between(drawn.image, x, axis=1), 0)
     room = jnp.pad(image, ((0, 0), (0, widest), (0, 0)))  # or a slice that would reach past the end starts earlier
     for number in numbers:
         room = _enlarged(room, number, drawn.size[1], widest)
-    image = jnp.round(room[:, : len(column)]).astype(jnp.uint8)
+    image = shifted(room[:, : len(column)], BITS).astype(jnp.uint8)
     return drawn._replace(image=image, size=jnp.stack([width, drawn.size[1]]), bars=None)
 
 
 def _no_higher(drawn: Drawn, height: int) -> Drawn:
     """Made smaller if its background isn't of one colour, as it was drawn."""
-    assert drawn.bars is not None
     there = jnp.any(drawn.image > 0, axis=2)
     copied = jnp.sum(there & (jnp.min(drawn.image, axis=2) < 255)) >= (1 - DRAWN) * jnp.sum(there)
-    factor = jnp.where(copied, jnp.minimum(1.0, height / drawn.size[1]), 1.0)
-    size = jnp.maximum(1, jnp.round(drawn.size * factor)).astype(jnp.int32)
-    bars = jnp.where(drawn.bars < 0, -1, jnp.round(drawn.bars * factor).astype(jnp.int32))
-    return drawn._replace(image=resized(drawn, size, *drawn.image.shape[:2]), size=size, bars=bars)
+    return no_higher(drawn, height, copied)
 
 
 def _layout(drawn: Drawn, column: jax.Array) -> tuple[jax.Array, list[_Number], jax.Array]:
-    """Where each column comes from, -1 where all is black; the numbers; and how many columns count.
+    """Where each column comes from, in shares of a column, -1 where all is black; the numbers; and how many columns count.
 
-    ``column`` are the numbers of as many as there is room for, (W',) float32.
+    ``column`` are the numbers of as many as there is room for, (W',) int32.
     """
     assert drawn.bars is not None
-    x, moved, numbers = column, jnp.zeros((), jnp.int32), []
+    x, moved, numbers = column * ONE, jnp.zeros((), jnp.int32), []
     for left, right, middle in drawn.bars:
         there, begin = left >= 0, left + OVERLAP + moved
         above, below = jnp.maximum(0, middle + ABOVE[0]), middle + 3
@@ -95,34 +92,28 @@ def _layout(drawn: Drawn, column: jax.Array) -> tuple[jax.Array, list[_Number], 
         denominator = denominator._replace(begin=begin + numerator.wide + SLASH)
         end = denominator.begin + denominator.wide
         moved = jnp.where(there, end - right + OVERLAP, moved)
-        x = jnp.where(there & (column >= end), column - moved, x)
+        x = jnp.where(there & (column >= end), (column - moved) * ONE, x)
         x = jnp.where(there & (column >= begin) & (column < end), -1, x)
         for number in (numerator, denominator):
-            place = (column - number.begin + 0.5) * number.columns / jnp.maximum(1, number.wide) - 0.5
+            shares = place(column - number.begin, number.columns, jnp.maximum(1, number.wide))
             inside = there & (column >= number.begin) & (column < number.begin + number.wide)
-            x = jnp.where(inside, left + jnp.clip(place, 0, jnp.maximum(0, number.columns - 1)), x)
+            x = jnp.where(inside, left * ONE + jnp.clip(shares, 0, jnp.maximum(0, number.columns - 1) * ONE), x)
         numbers += [numerator, denominator]
     return x, numbers, drawn.size[0] + moved
 
 
 def _enlarged(image: jax.Array, number: _Number, height: jax.Array, widest: int) -> jax.Array:
-    """A strip in which a number, whose columns are in their places, is as high as it is to be; white above and below it."""
+    """A strip in which a number, whose columns are in their places, is as high as it is to be; white above and below it.
+
+    Pictures are int32 here, with `ONE` for each level.
+    """
     window = lax.dynamic_slice_in_dim(image, number.begin, widest, axis=1)
     high = jnp.minimum(height, jnp.round(number.rows / SMALLER[1]).astype(jnp.int32))
     row = jnp.arange(len(image))
-    place = row - jnp.clip(number.middle - high // 2, 0, height - high)
-    y = jnp.clip((place + 0.5) * number.rows / jnp.maximum(1, high) - 0.5, 0, jnp.maximum(0, number.rows - 1))
-    inside = ((place >= 0) & (place < high))[:, None, None]
-    shown = jnp.where(inside, _between(window, number.top + y, axis=0), 255.0)
+    mine = row - jnp.clip(number.middle - high // 2, 0, height - high)
+    y = jnp.clip(place(mine, number.rows, jnp.maximum(1, high)), 0, jnp.maximum(0, number.rows - 1) * ONE)
+    inside = ((mine >= 0) & (mine < high))[:, None, None]
+    shown = jnp.where(inside, shifted(between(window, number.top * ONE + y, axis=0), BITS), 255 * ONE)
     shown = jnp.where((row < height)[:, None, None], shown, 0)
-    mine = number.there & (jnp.arange(widest) < number.wide)
-    return lax.dynamic_update_slice_in_dim(image, jnp.where(mine[None, :, None], shown, window), number.begin, axis=1)
-
-
-def _between(image: jax.Array, place: jax.Array, axis: int) -> jax.Array:
-    """The pixels of a picture, (H, W, 3) float32, at some places, (N,), between those of an axis."""
-    place = jnp.clip(place, 0, image.shape[axis] - 1)
-    first = place.astype(jnp.int32)
-    share = jnp.expand_dims(place - first, (1 - axis, 2))
-    a, b = (jnp.take(image, index, axis=axis, mode="clip") for index in (first, first + 1))
-    return a * (1 - share) + b * share
+    wide = number.there & (jnp.arange(widest) < number.wide)
+    return lax.dynamic_update_slice_in_dim(image, jnp.where(wide[None, :, None], shown, window), number.begin, axis=1)

@@ -17,6 +17,7 @@ from crnn_jax.device_drawing import line
 from crnn_jax.device_drawing.drawn import Draw, Drawn
 from crnn_jax.device_drawing.formula import ASSIGNMENT, BLANK, CHARACTERS, DIGITS, OVER, PIECES, sample
 from crnn_jax.device_drawing.glyphs import Atlas, Face, make_atlas
+from crnn_jax.device_drawing.integers import divided
 from crnn_jax.drawing import level2
 from crnn_jax.drawing.line import dots
 from crnn_jax.grammar import SEPARATOR, Level2
@@ -196,7 +197,7 @@ def _fraction(
 def _shrunk(patch: jax.Array, before: jax.Array, after: jax.Array) -> jax.Array:
     """A patch whose size becomes smaller, the nearest pixels taken."""
     x, y = (
-        ((jnp.arange(size) + 0.5) * before[axis] / after[axis]).astype(jnp.int32)
+        (2 * jnp.arange(size) + 1) * before[axis] // (2 * after[axis])
         for axis, size in ((0, patch.shape[1]), (1, patch.shape[0]))
     )
     picked = patch.at[y[:, None], x[None]].get(mode="clip")
@@ -352,7 +353,8 @@ def _dots(picture: jax.Array, size: jax.Array, key: jax.Array) -> jax.Array:
     """Sprinkles dots over what counts of a picture."""
     most = picture.shape[0] * picture.shape[1] // level2.AREA_PER_DOT + 1
     chance = jax.random.uniform(key, (most + 1, 6))
-    count = (size[0] * size[1] / level2.AREA_PER_DOT + chance[most, 0]).astype(jnp.int32)
+    more = (chance[most, 0] * level2.AREA_PER_DOT).astype(jnp.int32)
+    count = (size[0] * size[1] + more) // level2.AREA_PER_DOT
     places = (chance[:most, :2] * size[::-1][None]).astype(jnp.int32)
     shapes = jnp.asarray(dots())
     pixels = line.choice(chance[:most, 2], shapes)
@@ -382,13 +384,13 @@ def _copied(lines: _Lines, key: jax.Array, share: float) -> _Lines:
     chance = jax.random.uniform(key, (5,))
 
     def copy(lines: _Lines) -> _Lines:
-        highest = STRIP_HEIGHT / jnp.max(jnp.stack([size[1] for size in lines.sizes]))
+        highest = STRIP_HEIGHT * augment.UNIT // jnp.max(jnp.stack([size[1] for size in lines.sizes]))
         copies = [
             augment.copied(crop, size, lines.background, highest, chance[:4])
             for crop, size in zip(lines.crops, lines.sizes, strict=True)
         ]
         sizes = [jnp.where(size[0] > 0, copy.size, 0) for size, copy in zip(lines.sizes, copies, strict=True)]
-        bars = jnp.round(lines.bars * copies[0].times).astype(jnp.int32)
+        bars = divided(lines.bars * copies[0].times, augment.UNIT)
         return _Lines([copy.picture for copy in copies], sizes, bars, copies[0].background)
 
     def as_wide(lines: _Lines) -> _Lines:

@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from crnn_jax.device_drawing.glyphs import Atlas
+from crnn_jax.device_drawing.integers import BITS, ONE, between, place, shifted
 from crnn_jax.drawing import line
 
 _V02 = line.Distortion()  # of version 0.2 of the captcha package
@@ -144,14 +145,10 @@ def paste(canvas: jax.Array, patches: jax.Array, xs: jax.Array, ys: jax.Array, p
 
 def _narrowed(canvas: jax.Array, wide: jax.Array, width: int, solid: bool) -> jax.Array:
     """The first ``wide`` columns of a picture, (H, W, 3) int32, as ``width`` columns."""
-    doubled = (2 * jnp.arange(width) + 1) * wide  # of the place, in columns of half the width
     if not solid:
-        return canvas[:, doubled // (2 * width)]
-    place = jnp.clip(doubled / (2 * width) - 0.5, 0, wide - 1)
-    left = place.astype(jnp.int32)
-    share = (place - left)[None, :, None]
-    right = jnp.minimum(left + 1, wide - 1)
-    return jnp.round((1 - share) * canvas[:, left] + share * canvas[:, right]).astype(jnp.int32)
+        return canvas[:, (2 * jnp.arange(width) + 1) * wide // (2 * width)]
+    places = jnp.clip(place(jnp.arange(width), wide, width), 0, (wide - 1) * ONE)
+    return shifted(between(canvas, places, axis=1), BITS)
 
 
 def patch_shape(atlas: Atlas) -> tuple[int, int]:
@@ -359,11 +356,12 @@ def draw_arc(
         place, radius = 2 * along - centre[axis], radii[axis]
         share, square = place / radius, radius**2 - place**2
         height = jnp.sqrt(jnp.maximum(0, square).astype(jnp.float32)) / radius
+        offset = jnp.round(radii[1 - axis] * height * ONE).astype(jnp.int32)
         for side in (-1, 1):
             unit = (share, side * height) if axis == 0 else (side * height, share)
             angle = jnp.degrees(jnp.arctan2(unit[1], unit[0])) % 360
             seen = (square >= 0) & ((angle - start) % 360 <= end - start + 1e-3)
-            across = jnp.round((centre[1 - axis] + radii[1 - axis] * side * height) / 2).astype(jnp.int32)
+            across = shifted(centre[1 - axis] * ONE + side * offset, BITS + 1)
             xs, ys = (along, across) if axis == 0 else (across, along)
             picture = _put(picture, jnp.where(seen, ys, -1), xs, colour)
     return picture

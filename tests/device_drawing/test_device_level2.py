@@ -265,14 +265,14 @@ def test_a_picture_taken_from_a_page_is_that_of_the_host():
         crops = level2.draw_crops(text, ink, level2.COMPETITION, draws)
         scale, filtering, quality, left = (draws.uniform() for _ in range(4))
         expected = copied(crops, STRIP_HEIGHT, Chances(scale, filtering, quality, left))
-        highest = jnp.array(STRIP_HEIGHT / max(len(crop) for crop in crops))
+        highest = jnp.array(STRIP_HEIGHT * device_copied.UNIT // max(len(crop) for crop in crops))
         for crop, host in zip(crops, expected, strict=True):
             room = np.zeros((171, 700, 3), np.int32)
             room[: crop.shape[0], : crop.shape[1]] = crop
             chance = jnp.array([scale, quality, left, filtering])
             got = copy(jnp.asarray(room), jnp.array(crop.shape[1::-1]), jnp.array(ink.background), highest, chance)
             assert got.size.tolist() == list(host.shape[1::-1])
-            assert float(got.times) == pytest.approx(host.shape[1] / crop.shape[1], abs=0.01)
+            assert got.times / device_copied.UNIT == pytest.approx(host.shape[1] / crop.shape[1], abs=0.01)
             difference = np.abs(np.asarray(got.picture)[: host.shape[0], : host.shape[1]] - host.astype(int))
             assert np.mean(difference > 8) < 0.01
             background = [np.bincount(channel).argmax() for channel in host.reshape(-1, 3).T]
