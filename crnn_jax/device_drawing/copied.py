@@ -14,7 +14,7 @@ from PIL import Image
 
 from crnn_jax.data.augment import LARGEST, QUALITY
 from crnn_jax.device_drawing.fit import averaged
-from crnn_jax.device_drawing.integers import BITS, ONE, divided, place, shifted
+from crnn_jax.device_drawing.integers import BITS, ONE, divided, place, shifted, weighted
 
 LEFT = 1.75  # the most that is left of an enlargement: only a strip lower than any that was seen could keep more
 UNIT = 1 << 16  # of what says how many times larger: a whole number of these
@@ -93,8 +93,8 @@ def _tables() -> np.ndarray:
 
 @functools.cache
 def _weights() -> np.ndarray:
-    """What the four pixels around a place count, linearly and by cubics, (2, 2048, 4) int32 of 2048ths."""
-    a, d = _CUBIC, np.abs(np.arange(ONE)[:, None] / ONE - np.arange(-1, 3))
+    """What the four pixels around a place count, linearly and by cubics, (2, 4, 2048) int32 of 2048ths."""
+    a, d = _CUBIC, np.abs(np.arange(ONE) / ONE - np.arange(-1, 3)[:, None])
     near, far = ((a + 2) * d - (a + 3)) * d * d + 1, ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
     return np.rint(ONE * np.stack([np.maximum(0, 1 - d), np.where(d < 1, near, far)])).astype(np.int32)
 
@@ -105,13 +105,8 @@ def _enlarged(picture: jax.Array, size: jax.Array, scale: jax.Array, large: jax.
     for axis in (0, 1):
         most = -(-int(picture.shape[axis] * LARGEST) // _MCU) * _MCU
         places = place(jnp.minimum(jnp.arange(most), large[1 - axis] - 1), UNIT, scale)
-        first, weight = places >> BITS, weights[places % ONE]
-        parts = (
-            jnp.expand_dims(weight[:, tap], (1 - axis, 2))
-            * jnp.take(image, jnp.clip(first + tap - 1, 0, size[1 - axis] - 1), axis=axis, mode="clip")
-            for tap in range(4)
-        )
-        image = sum(parts, jnp.zeros((), jnp.int32))
+        pixels = jnp.clip((places >> BITS)[None] + jnp.arange(-1, 3)[:, None], 0, size[1 - axis] - 1)
+        image = weighted(image, pixels, weights[:, places % ONE], axis)
     # No sum reaches 2**31: what cubics count, signs left out, is at most 1.375.
     return jnp.clip(shifted(image, 2 * BITS), 0, 255).astype(jnp.uint8)
 
@@ -129,18 +124,18 @@ def _compressed(image: jax.Array, size: jax.Array, tables: jax.Array) -> jax.Arr
     """
     rows, columns, _ = image.shape
     half = 1 << _COLOUR_BITS - 1
-    luminance, *chroma = _weighted(image.astype(jnp.int32) - 128, _TO_YCC, half - np.array([0, 1, 1]))
+    luminance, *chroma = _mixed(image.astype(jnp.int32) - 128, _TO_YCC, half - np.array([0, 1, 1]))
     seen, last = [_quantized(luminance, tables[0])], (size - 1) // 2
-    up = jnp.arange(columns) % 2  # libjpeg rounds up and down in turns
+    up = jnp.arange(columns)[None] % 2  # libjpeg rounds up and down in turns
     for channel in chroma:
         total = channel.reshape(rows // 2, 2, columns // 2, 2).sum(axis=(1, 3))
-        smaller = _quantized((total + 1 + up[: columns // 2]) >> 2, tables[1])
+        smaller = _quantized((total + 1 + up[:, : columns // 2]) >> 2, tables[1])
         seen.append((_doubled(_doubled(smaller, last[1], 0), last[0], 1) + 8 - up) >> 4)
-    levels = jnp.stack(_weighted(jnp.stack(seen, axis=-1), _TO_RGB, half + np.zeros(3, int)), axis=-1)
+    levels = jnp.stack(_mixed(jnp.stack(seen, axis=-1), _TO_RGB, half + np.zeros(3, int)), axis=-1)
     return (jnp.clip(levels, -128, 127) + 128).astype(jnp.uint8)
 
 
-def _weighted(image: jax.Array, matrix: np.ndarray, rounding: np.ndarray) -> list[jax.Array]:
+def _mixed(image: jax.Array, matrix: np.ndarray, rounding: np.ndarray) -> list[jax.Array]:
     """Three sums of a picture's channels, (H, W) int32 each."""
     sums = (
         sum((int(w) * image[..., i] for i, w in enumerate(row)), jnp.array(int(r)))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from crnn_jax.data.examples import STEP, Preparation
 from crnn_jax.device_drawing.drawn import Drawn
-from crnn_jax.device_drawing.integers import divided
+from crnn_jax.device_drawing.integers import divided, weighted
 
 _ROUNDING = 1.5  # times that rounding makes a side smaller still: one of 1.5 pixels may become 1
 
@@ -61,14 +61,9 @@ def averaged(image: jax.Array, before: jax.Array, after: jax.Array, rows: int, c
     for axis, room in ((1, columns), (0, rows)):
         # If a pixel of the result covers `old` units of an axis, one of the picture covers `new`, and all are whole numbers.
         old, new = before[1 - axis], after[1 - axis]
-        begin = jnp.arange(room) * old
+        begin = jnp.arange(room)[None] * old
         end = jnp.minimum(begin + old, old * new)
-        parts = (
-            jnp.expand_dims(
-                jnp.maximum(0, jnp.minimum(end, (pixel + 1) * new) - jnp.maximum(begin, pixel * new)), (1 - axis, 2)
-            )
-            * jnp.take(total, pixel, axis=axis, mode="clip")
-            for pixel in (begin // new + tap for tap in range(math.ceil(most) + 1))
-        )
-        total = sum(parts, jnp.zeros((), jnp.int32))
+        pixels = begin // new + jnp.arange(math.ceil(most) + 1)[:, None]
+        weights = jnp.maximum(0, jnp.minimum(end, (pixels + 1) * new) - jnp.maximum(begin, pixels * new))
+        total = weighted(total, pixels, weights, axis)
     return divided(total, before[0] * before[1]).astype(jnp.uint8)

@@ -52,16 +52,20 @@ def in_a_row(drawn: Drawn, height: int | None = None) -> Drawn:
     if height is not None:
         drawn, longest = _no_higher(drawn, height), round(BAR_WIDTH * LEFT)
     assert drawn.bars is not None
-    widest = math.ceil(longest / SMALLER[0])
     more = math.ceil((1 + NUMERATOR / BAR_WIDTH) * longest / SMALLER[0]) + SLASH + 2 - (longest - 2 * OVERLAP)
-    column = jnp.arange(drawn.image.shape[1] + len(drawn.bars) * more)
-    x, numbers, width = _layout(drawn, column)
+    rows, columns, _ = drawn.image.shape
+    row, column = jnp.arange(rows), jnp.arange(columns + len(drawn.bars) * more)
+    x, shown, numbers, width = _layout(drawn, column)
     x = jnp.where(column < width, x, -1)
-    image = jnp.where((x >= 0)[None, :, None], between(drawn.image, x, axis=1), 0)
-    room = jnp.pad(image, ((0, 0), (0, widest), (0, 0)))  # or a slice that would reach past the end starts earlier
-    for number in numbers:
-        room = _enlarged(room, number, drawn.size[1], widest)
-    image = shifted(room[:, : len(column)], BITS).astype(jnp.uint8)
+    y = jnp.stack([*(_rows(number, drawn.size[1], row) for number in numbers), row * ONE])[shown].T
+    x, y = lax.optimization_barrier((x, y))  # computed once, not for each pixel and channel
+    image = between(drawn.image, x, axis=1)
+    above, below = (image.at[(y >> BITS) + i, column[None]].get(mode="clip") for i in (0, 1))
+    share = (y % ONE)[..., None]
+    image = shifted(above * (ONE - share) + below * share, 2 * BITS)
+    image = jnp.where((y >= 0)[..., None], image, 255)
+    there = (x >= 0)[None] & (row < drawn.size[1])[:, None]
+    image = jnp.where(there[..., None], image, 0).astype(jnp.uint8)
     return drawn._replace(image=image, size=jnp.stack([width, drawn.size[1]]), bars=None)
 
 
@@ -72,13 +76,17 @@ def _no_higher(drawn: Drawn, height: int) -> Drawn:
     return no_higher(drawn, height, copied)
 
 
-def _layout(drawn: Drawn, column: jax.Array) -> tuple[jax.Array, list[_Number], jax.Array]:
-    """Where each column comes from, in shares of a column, -1 where all is black; the numbers; and how many columns count.
+def _layout(drawn: Drawn, column: jax.Array) -> tuple[jax.Array, jax.Array, list[_Number], jax.Array]:
+    """Where the columns, (W',) int32, as many as there is room for, come from, and what they show.
 
-    ``column`` are the numbers of as many as there is room for, (W',) int32.
+    Returns:
+        (W',) int32, their places in the strip as it was, in shares of a pixel (`crnn_jax.device_drawing.integers.place`), -1
+        where all is black; (W',) int32, which number each shows, as many as there are if none; the numbers; and how many
+        columns count, () int32.
     """
     assert drawn.bars is not None
-    x, moved, numbers = column * ONE, jnp.zeros((), jnp.int32), []
+    x, shown, moved = column * ONE, jnp.full(column.shape, 2 * len(drawn.bars)), jnp.zeros((), jnp.int32)
+    numbers: list[_Number] = []
     for left, right, middle in drawn.bars:
         there, begin = left >= 0, left + OVERLAP + moved
         above, below = jnp.maximum(0, middle + ABOVE[0]), middle + 3
@@ -98,22 +106,14 @@ def _layout(drawn: Drawn, column: jax.Array) -> tuple[jax.Array, list[_Number], 
             shares = place(column - number.begin, number.columns, jnp.maximum(1, number.wide))
             inside = there & (column >= number.begin) & (column < number.begin + number.wide)
             x = jnp.where(inside, left * ONE + jnp.clip(shares, 0, jnp.maximum(0, number.columns - 1) * ONE), x)
-        numbers += [numerator, denominator]
-    return x, numbers, drawn.size[0] + moved
+            shown = jnp.where(inside, len(numbers), shown)
+            numbers.append(number)
+    return x, shown, numbers, drawn.size[0] + moved
 
 
-def _enlarged(image: jax.Array, number: _Number, height: jax.Array, widest: int) -> jax.Array:
-    """A strip in which a number, whose columns are in their places, is as high as it is to be; white above and below it.
-
-    Pictures are int32 here, with `ONE` for each level.
-    """
-    window = lax.dynamic_slice_in_dim(image, number.begin, widest, axis=1)
+def _rows(number: _Number, height: jax.Array, row: jax.Array) -> jax.Array:
+    """Where the rows, (H,) int32, of an enlarged number come from, in shares of a pixel, -1 where all is white."""
     high = jnp.minimum(height, jnp.round(number.rows / SMALLER[1]).astype(jnp.int32))
-    row = jnp.arange(len(image))
-    mine = row - jnp.clip(number.middle - high // 2, 0, height - high)
-    y = jnp.clip(place(mine, number.rows, jnp.maximum(1, high)), 0, jnp.maximum(0, number.rows - 1) * ONE)
-    inside = ((mine >= 0) & (mine < high))[:, None, None]
-    shown = jnp.where(inside, shifted(between(window, number.top * ONE + y, axis=0), BITS), 255 * ONE)
-    shown = jnp.where((row < height)[:, None, None], shown, 0)
-    wide = number.there & (jnp.arange(widest) < number.wide)
-    return lax.dynamic_update_slice_in_dim(image, jnp.where(wide[None, :, None], shown, window), number.begin, axis=1)
+    row = row - jnp.clip(number.middle - high // 2, 0, height - high)
+    shares = jnp.clip(place(row, number.rows, jnp.maximum(1, high)), 0, jnp.maximum(0, number.rows - 1) * ONE)
+    return jnp.where((row >= 0) & (row < high), number.top * ONE + shares, -1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 BITS = 11  # of a share of a pixel, as in OpenCV
 ONE = 1 << BITS
@@ -34,8 +35,23 @@ def place(pixel: jax.Array, before: jax.Array | int, after: jax.Array | int) -> 
 
 
 def between(image: jax.Array, places: jax.Array, axis: int) -> jax.Array:
-    """The pixels of a picture, (H, W, 3), at some `place`, (N,), of an axis, interpolated linearly and times `ONE`."""
-    places = jnp.clip(places, 0, (image.shape[axis] - 1) * ONE)
-    share = jnp.expand_dims(places % ONE, (1 - axis, 2))
-    a, b = (jnp.take(image, (places >> BITS) + i, axis=axis, mode="clip").astype(jnp.int32) for i in (0, 1))
-    return a * (ONE - share) + b * share
+    """The pixels of a picture, (H, W, 3), at some `place`, (N,), of an axis, interpolated linearly; `ONE` for each level."""
+    first, share = places >> BITS, places % ONE
+    return weighted(image, jnp.stack([first, first + 1]), jnp.stack([ONE - share, share]), axis)
+
+
+def weighted(image: jax.Array, pixels: jax.Array, weights: jax.Array, axis: int) -> jax.Array:
+    """Sums of pixels of an axis of a picture, (H, W, 3).
+
+    Args:
+        image: integers.
+        pixels: (T, N), the numbers of as many as each of the N sums has; those past the ends are the outermost ones.
+        weights: (T, N), theirs.
+        axis: 0 or 1.
+    """
+    pixels, weights = lax.optimization_barrier((pixels, weights))  # computed once: XLA would do it again for each pixel
+    parts = (
+        jnp.expand_dims(weight, (1 - axis, 2)) * jnp.take(image, pixel, axis=axis, mode="clip")
+        for pixel, weight in zip(pixels, weights, strict=True)
+    )
+    return sum(parts, jnp.zeros((), jnp.int32))

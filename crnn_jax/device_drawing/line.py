@@ -5,6 +5,8 @@ Given the same numbers, the two draw the same picture but for rounding (``tests/
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -66,7 +68,8 @@ def choose_pieces(
     chance = jax.random.uniform(key, (8, glyphs.shape[0]))
     angles = jnp.radians((2 * chance[0] - 1) * distortion.rotation)
     low, high = jnp.array([distortion.across, distortion.down]).T
-    most = atlas.sizes[glyphs].T * (low[:, None] + chance[1:3] * (high - low)[:, None])  # (2, N)
+    # With a barrier, or some programs contract the product and the sum, and corners differ.
+    most = atlas.sizes[glyphs].T * (low[:, None] + lax.optimization_barrier(chance[1:3] * (high - low)[:, None]))  # (2, N)
     corners = (2 * chance[3:7].T - 1) * jnp.tile(most.T, (1, 2))
     return Pieces(glyphs, present, angles, corners.astype(jnp.int32), chance[7])
 
@@ -183,31 +186,45 @@ def character(
         (rows, columns) int32 of 0 to 255, of `patch_shape`; width and height of what of it counts, (2,) int32.
     """
     rows, columns = patch_shape(atlas)
-    size, half, unwarped = atlas.sizes[glyph], atlas.ink_sizes[glyph] / 2, atlas.unwarped[glyph]
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    reach = jnp.abs(jnp.stack([jnp.stack([cos, sin]), jnp.stack([sin, cos])])) @ half
-    rotated = jnp.ceil(half + reach) - jnp.floor(half - reach)
-    pixels = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows))) + 0.5  # (2, rows, columns), x and y
+    size, ink_size, unwarped = atlas.sizes[glyph], atlas.ink_sizes[glyph], atlas.unwarped[glyph]
+    turn = jnp.round(angle * (_TURN / (2 * math.pi))).astype(jnp.int32) % _TURN
+    cos, sin = jnp.asarray(_turns())[turn]
+    half = ink_size * _LONG  # of the ink, in the unit of what follows: twice a length times a cosine
+    reach = jnp.abs(jnp.stack([cos, sin])) * ink_size[0] + jnp.abs(jnp.stack([sin, cos])) * ink_size[1]
+    rotated = -(-(half + reach) // (2 * _LONG)) - (half - reach) // (2 * _LONG)
+    pixels = jnp.stack(jnp.meshgrid(jnp.arange(columns), jnp.arange(rows)))  # (2, rows, columns), x and y
 
-    def sample(places: jax.Array) -> jax.Array:
-        """The rotated character's colour times alpha, and alpha, at some of its places, (2, rows, columns)."""
-        centred = places - rotated[:, None, None] / 2
+    def sample(pixels: jax.Array) -> jax.Array:
+        """The rotated character's colour times alpha, and alpha, in some of its pixels, (2, rows, columns)."""
+        centred = 2 * pixels + 1 - rotated[:, None, None]
         x = cos * centred[0] - sin * centred[1]
         y = sin * centred[0] + cos * centred[1]
         inside = (jnp.abs(x) < half[0]) & (jnp.abs(y) < half[1])
         # From pixels' corners to their centres, and one for the frame.
-        return jnp.where(inside, _interpolated(atlas.ink, glyph, x + half[0] + 0.5, y + half[1] + 0.5), 0)
+        x, y = ((a + b + _LONG) // (2 * _LONG // ONE) for a, b in ((x, half[0]), (y, half[1])))
+        return jnp.where(inside, _interpolated(atlas.ink, glyph, x, y), 0)
 
-    warped, larger = _warped(pixels, size, corners)
+    warped, larger = _warped(pixels, jnp.maximum(1, size), corners)
     if solid:
         alpha = _resized(lambda places: sample(places)[1], rotated, larger, diagonal(atlas))
         coverage = jnp.where(_pick(alpha, warped, larger) > 0, 255, 0)
     else:
-        places = (jnp.floor(warped) + 0.5) * (rotated / larger)[:, None, None]
-        product, alpha = sample(jnp.where(unwarped, pixels, jnp.floor(places) + 0.5))
+        places = (2 * warped + 1) * rotated[:, None, None] // (2 * larger[:, None, None])
+        product, alpha = sample(jnp.where(unwarped, pixels, places))
         coverage = jnp.minimum(255, product * 255 // jnp.maximum(alpha, 1))
-    shown = jnp.where(unwarped, rotated.astype(jnp.int32), size)
+    shown = jnp.where(unwarped, rotated, size)
     return jnp.where((pixels[0] < shown[0]) & (pixels[1] < shown[1]), coverage, 0), shown
+
+
+_TURN = 1 << 14  # angles of a whole turn, a tenth of a pixel apart at 260 pixels from the middle
+_LONG = 1 << 16  # a cosine of 1
+
+
+@functools.cache
+def _turns() -> np.ndarray:
+    """Cosine and sine of each angle, (`_TURN`, 2) int32."""
+    angles = np.arange(_TURN) * (2 * np.pi / _TURN)
+    return np.rint(_LONG * np.stack([np.cos(angles), np.sin(angles)], axis=1)).astype(np.int32)
 
 
 def diagonal(atlas: Atlas) -> int:
@@ -219,7 +236,7 @@ def _resized(sample: Callable[[jax.Array], jax.Array], rotated: jax.Array, large
     """A rotated character in another size: Pillow's ``resize`` with its cubic, across and then down.
 
     Args:
-        sample: gives the rotated character at some places.
+        sample: gives the rotated character in some pixels.
         rotated: (2,), its width and height.
         larger: (2,), those that it is to have.
         room: rows and columns that hold it.
@@ -227,7 +244,7 @@ def _resized(sample: Callable[[jax.Array], jax.Array], rotated: jax.Array, large
     Returns:
         (2 room, 2 room) float32, integers.
     """
-    pixels = jnp.stack(jnp.meshgrid(jnp.arange(room), jnp.arange(room))) + 0.5
+    pixels = jnp.stack(jnp.meshgrid(jnp.arange(room), jnp.arange(room)))
     picture = jnp.where(jnp.all(pixels < rotated[:, None, None], axis=0), sample(pixels), 0)
     across, down = (_cubic(rotated[axis], larger[axis], room) for axis in (0, 1))
     picture = jnp.clip(jnp.round(picture @ across.T), 0, 255)
@@ -246,38 +263,35 @@ def _cubic(before: jax.Array, after: jax.Array, room: int) -> jax.Array:
     return weights / jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1e-6)
 
 
-def _pick(picture: jax.Array, places: jax.Array, size: jax.Array) -> jax.Array:
-    """The pixels of a picture at some places, (2, ...), 0 where they lie outside of its size."""
-    inside = jnp.all((places >= 0) & (places < size[:, None, None]), axis=0)
-    x, y = jnp.floor(places).astype(jnp.int32)
-    return jnp.where(inside, picture.at[y, x].get(mode="clip"), 0)
+def _pick(picture: jax.Array, pixels: jax.Array, size: jax.Array) -> jax.Array:
+    """Some pixels of a picture, (2, ...), 0 where they lie outside of its size."""
+    inside = jnp.all((pixels >= 0) & (pixels < size[:, None, None]), axis=0)
+    return jnp.where(inside, picture.at[pixels[1], pixels[0]].get(mode="clip"), 0)
 
 
 def _warped(pixels: jax.Array, size: jax.Array, corners: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Where pixels lie before Pillow's ``QUAD``, (2, rows, columns), in a picture that is larger, (2,) its size."""
+    """Where pixels lie before Pillow's ``QUAD``, (2, rows, columns) int32, in a picture that is larger, (2,) its size."""
     (w, h), (x1, y1, x2, y2) = size, corners
     w2, h2 = w + jnp.abs(x1) + jnp.abs(x2), h + jnp.abs(y1) + jnp.abs(y2)
-    of_x = _quadrilateral(w, h, x1, -x1, w2 + x2, w2 - x2)
-    of_y = _quadrilateral(w, h, y1, h2 - y2, h2 + y2, -y1)
-    x, y = pixels
-    return jnp.stack([a + b * y + (c + d * y) * x for a, b, c, d in (of_x, of_y)]), jnp.stack([w2, h2])
+    x, y = 2 * pixels + 1  # their middles, in halves of a pixel
 
+    def place(nw: jax.Array, sw: jax.Array, se: jax.Array, ne: jax.Array) -> jax.Array:
+        """Between the corners."""
+        return (4 * w * h * nw + 2 * w * (sw - nw) * y + 2 * h * (ne - nw) * x + (se - sw - ne + nw) * x * y) // (4 * w * h)
 
-def _quadrilateral(w: jax.Array, h: jax.Array, nw: jax.Array, sw: jax.Array, se: jax.Array, ne: jax.Array) -> list[jax.Array]:
-    return [nw, (sw - nw) / h, (ne - nw) / w, (se - sw - ne + nw) / (w * h)]
+    return jnp.stack([place(x1, -x1, w2 + x2, w2 - x2), place(y1, h2 - y2, h2 + y2, -y1)]), jnp.stack([w2, h2])
 
 
 def _interpolated(ink: jax.Array, glyph: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Bilinear, (2, rows, columns) int32; what lies outside is any number."""
-    x0, y0 = jnp.floor(x), jnp.floor(y)
-    right, down = x - x0, y - y0
-    total = jnp.zeros((*x.shape, 2))
-    for dy, weight_y in ((0, 1 - down), (1, down)):
-        for dx, weight_x in ((0, 1 - right), (1, right)):
+    """Bilinear, by places in shares of a pixel, (2, rows, columns) int32; what lies outside is any number."""
+    right, down = x % ONE, y % ONE
+    total = jnp.zeros((*x.shape, 2), jnp.int32)
+    for dy, weight_y in ((0, ONE - down), (1, down)):
+        for dx, weight_x in ((0, ONE - right), (1, right)):
             # Indices past the ends are clipped.
-            level = ink.at[glyph, y0.astype(jnp.int32) + dy, x0.astype(jnp.int32) + dx].get(mode="clip")
+            level = ink.at[glyph, (y >> BITS) + dy, (x >> BITS) + dx].get(mode="clip")
             total += (weight_y * weight_x)[..., None] * level
-    return jnp.moveaxis(jnp.floor(total + 0.5).astype(jnp.int32), -1, 0)
+    return jnp.moveaxis(shifted(total, 2 * BITS), -1, 0)
 
 
 def blend(below: jax.Array, coverage: jax.Array, ink: Ink) -> jax.Array:

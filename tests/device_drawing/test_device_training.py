@@ -1,6 +1,7 @@
 """Training on pictures that the devices draw."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ def test_contrast_is_stretched_as_on_the_host(darkest):
         np.testing.assert_array_equal(contrast.stretch(drawn, grey=True).image, equalize(picture, "stretch_grey"))
 
 
-@pytest.mark.parametrize(
+all_tasks = pytest.mark.parametrize(
     "task",
     [
         tasks.captcha(older=0.3),
@@ -44,6 +45,20 @@ def test_contrast_is_stretched_as_on_the_host(darkest):
     ],
     ids=lambda task: task.name,
 )
+
+
+@all_tasks
+def test_pictures_do_not_depend_on_how_they_are_drawn(task):
+    """All at once, as on a GPU; one after the other; and on two devices: three programs."""
+    draw, keys = make_draw(task), jax.random.split(jax.random.key(3), 6)
+    expected = jax.jit(jax.vmap(draw))(keys)
+    one_by_one = functools.partial(jax.lax.map, draw)
+    spread = jax.pmap(one_by_one, devices=jax.devices()[:2])(keys.reshape(2, 3))
+    for drawn in (jax.jit(one_by_one)(keys), jax.tree.map(lambda x: x.reshape(6, *x.shape[2:]), spread)):
+        jax.tree.map(np.testing.assert_array_equal, drawn, expected)
+
+
+@all_tasks
 def test_a_step_does_not_depend_on_the_number_of_devices(task):
     model = CRNN.of(SMALL.architecture, task.alphabet, task.preparation, axis_name=steps.AXIS)
     tx, draw, ends = optax.sgd(1e-4), make_draw(task), []
