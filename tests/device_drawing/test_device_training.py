@@ -68,12 +68,11 @@ def test_a_step_does_not_depend_on_the_number_of_devices(task):
         start = create_state(model, tx, jax.random.key(0), *size)
         state = steps.replicate(start, devices)
         step = steps.make_train_step(model, tx, devices, draw=draw)
-        numbers = example_numbers(8)
-        for batch in (next(numbers), next(numbers)):
-            state, sums = step(state, steps.shard(batch, count), jax.random.key(1))
+        state, sums = step(state, steps.shard(next(example_numbers(8)), count), jax.random.key(1))
         assert steps.unreplicate(sums)["examples"] == 8
         ends.append(steps.unreplicate(state.params))
-    # Sums in another order; other pictures would lead elsewhere altogether.
+    # Sums in another order; other pictures would lead elsewhere altogether. After more steps it says little: on an even
+    # background pooling meets equal pixels, and the rounding of the steps before decides which one gets the gradient.
     change, difference = (jax.tree.map(np.subtract, ends[0], other) for other in (start.params, ends[1]))
     assert optax.tree.norm(difference) < 1e-3 * optax.tree.norm(change)
 
