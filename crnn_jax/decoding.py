@@ -103,9 +103,8 @@ class Decoder:
             found = self.search(columns)
             if found:
                 return self.aligned(columns, found[0])
-        spans = zip(greedy.character_confidences, greedy.starts, greedy.ends, strict=True)
-        confidence = float(greedy.confidences)
-        return self._decoded(columns, text, confidence, [Span(float(p), int(a), int(b)) for p, a, b in spans][: len(text)])
+        spans = (x[: len(text)].tolist() for x in (greedy.character_confidences, greedy.starts, greedy.ends))
+        return self._decoded(columns, text, float(greedy.confidences), list(map(Span, *spans)))
 
     def search(self, columns: np.ndarray) -> list[tuple[int, ...]]:
         """The ids of the likeliest texts, held to the grammar if there is one, the likeliest first."""

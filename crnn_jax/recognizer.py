@@ -246,10 +246,10 @@ class Recognizer:
         """What the network makes of prepared pictures, computed for a batch of ``room`` pictures."""
         images = [picture.image for picture in pictures]
         widths = np.array([image.shape[1] for image in images] + [self.preparation.width] * (room - len(images)))
-        outputs = self._run(self.preparation.stack(images, room), widths)
+        logits, lengths, greedy, attended = self._run(self.preparation.stack(images, room), widths)
         for i, picture in enumerate(pictures):
-            one: _Output = jax.tree.map(lambda x, i=i: x[i], outputs)
-            yield Seen(picture, one.logits[: one.lengths], one.greedy, one.attended)
+            best = ctc.Greedy(*(field[i] for field in greedy))
+            yield Seen(picture, logits[i, : lengths[i]], best, None if attended is None else attended[i])
 
     def reading(self, read: Decoded, seen: Seen) -> Reading:
         """A decoded text, with the places of its characters."""
