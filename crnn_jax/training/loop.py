@@ -468,8 +468,8 @@ class _Run:
     def _maker(self, split: Split) -> BatchMaker:
         task = self._task
         source = task.source(split, self._config.seed)
-        # Hosts don't know how wide the pictures of the others are; and before the first batch of each width, XLA tries kernels on a
-        # GPU for a minute or more, where large batches mostly are as wide as they may be in any case.
+        # Hosts don't know how wide the pictures of the others are. And before the first batch of each width, XLA tries kernels
+        # on a GPU for a minute or more, where large batches mostly are as wide as they may be in any case.
         widest = hosts.count() > 1 or self._devices[0].platform != "cpu"
         return BatchMaker(source, task.preparation, task.alphabet, task.max_length, widest=widest)
 
