@@ -141,7 +141,7 @@ def _has_numbers(darkness: np.ndarray, bar: Bar) -> bool:
 
 def _like_a_bar(darkness: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Where the pixels of some rows, with those above or with those below, could be of a bar's middle, (R, w) bool."""
-    padded = np.pad(darkness.astype(np.int16), ((3, 3), (0, 0)))
+    padded = cv2.copyMakeBorder(darkness, 3, 3, 0, 0, cv2.BORDER_CONSTANT).astype(np.int16)
     middle = padded[rows + 3]
     least, share = _INEXACT
 

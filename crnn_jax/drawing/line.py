@@ -151,10 +151,10 @@ def framed_ink(font: str, size: int, text: str, weight: float = 0.0) -> tuple[np
         raise ValueError(f"{text!r} leaves no ink in {font}")
     coverage = np.asarray(ink)
     if weight:
-        coverage = np.pad(coverage, 1)
+        coverage = cv2.copyMakeBorder(coverage, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
         coverage = cv2.addWeighted(coverage, 1 - weight, cv2.dilate(coverage, np.ones((3, 3), np.uint8)), weight, 0)
     pair = np.dstack([divided_by_255(coverage.astype(np.uint32) ** 2), coverage]).astype(np.uint8)
-    return np.pad(pair, ((1, 1), (1, 1), (0, 0)), mode="edge"), width, height
+    return cv2.copyMakeBorder(pair, 1, 1, 1, 1, cv2.BORDER_REPLICATE), width, height
 
 
 def side_by_side(
