@@ -14,7 +14,7 @@ from absl import app, flags
 import crnn_jax
 from crnn_jax.data.contrast import EQUALIZE, Equalize
 from crnn_jax.errors import Interrupted, UserError
-from crnn_jax.host import keep_compilations, prepare_cpu
+from crnn_jax.host import keep_compilations, prepare_cpu, prepare_gpu
 from crnn_jax.models.config import BACKBONES, HEADS, RECURRENCES
 from crnn_jax.tasks import BAD_EXAMPLES, BadExamples, Task, from_folder
 from crnn_jax.training.config import BATCH_NORMS, DRAWINGS, DTYPES, ON_NAN, OPTIMIZERS, SCHEDULES, Config
@@ -134,6 +134,7 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
         if _EQUALIZE.value:
             task = replace(task, preparation=replace(task.preparation, equalize=cast(Equalize, _EQUALIZE.value)))
         prepare_cpu()  # before `_hint` asks jax where it runs
+        prepare_gpu()
         keep_compilations()
         with _together():
             _hint(config)

@@ -77,3 +77,35 @@ def test_where_programs_are_kept_is_the_user_s_choice(tmp_path):
     assert kept(tmp_path, JAX_COMPILATION_CACHE_DIR=str(chosen))[0] == str(chosen)
     (tmp_path / "crnn_jax").write_text("a file, so that there is no place")
     assert kept(tmp_path)[0] == "None"
+
+
+FLAGS = """
+from crnn_jax import host
+host._GPU_PLUGINS = ("no_such_plugin",)
+host.prepare_gpu()
+import os
+print(os.environ.get("XLA_FLAGS"))
+host._GPU_PLUGINS = ("json",)  # as if this were one
+host.prepare_gpu()
+import jax
+jax.jit(lambda x: x @ x + 1)(jax.numpy.ones((3, 3)))
+print(os.environ["XLA_FLAGS"])
+"""
+
+
+def flags(**environment):
+    """XLA's, where there is no GPU and where there is one, in a process that has compiled something with the latter."""
+    given = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | environment
+    return subprocess.run(
+        [sys.executable, "-c", FLAGS], env=given, capture_output=True, text=True, check=True, timeout=120
+    ).stdout.splitlines()
+
+
+def test_xla_tries_fewer_kernels_for_a_gpu_and_knows_the_flags():
+    without, with_one = flags()  # an unknown flag ends the process
+    assert without == "None"
+    assert "--xla_gpu_enable_triton_gemm=false" in with_one
+
+
+def test_flags_for_a_gpu_are_the_user_s_choice():
+    assert flags(XLA_FLAGS="--xla_gpu_autotune_level=4") == ["--xla_gpu_autotune_level=4"] * 2

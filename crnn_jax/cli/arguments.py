@@ -14,7 +14,7 @@ from crnn_jax.data.images import read_image
 from crnn_jax.drawing.level2 import BLOCK_WIDTH, LINE_HEIGHTS
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import imported
-from crnn_jax.host import keep_compilations, keep_freed_memory
+from crnn_jax.host import keep_compilations, keep_freed_memory, prepare_gpu
 from crnn_jax.locate import LINES, STRIP_HEIGHT
 from crnn_jax.tasks import TASKS
 from crnn_jax.training.config import DTYPES, Dtype
@@ -116,6 +116,7 @@ def _load(names: Sequence[str], place: str | None, dtype: Dtype) -> dict[str, Re
     from crnn_jax.ensemble import load_together
 
     keep_freed_memory()
+    prepare_gpu()
     keep_compilations()
     grammar = None if place is None else imported(place)
     return {name: load_together([name] if Path(name).exists() else _split(name), grammar, dtype) for name in names}

@@ -24,7 +24,7 @@ from crnn_jax.decoding import Decoder
 from crnn_jax.device_drawing import make_draw
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import Interrupted, UserError
-from crnn_jax.host import prepare_cpu
+from crnn_jax.host import prepare_cpu, prepare_gpu
 from crnn_jax.metrics import Score, wilson_interval
 from crnn_jax.models.crnn import CRNN, output_columns
 from crnn_jax.tasks import Task
@@ -77,6 +77,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM.
     """
     prepare_cpu()
+    prepare_gpu()
     if config.head == "attention" and not config.positions:
         config = replace(config, positions=task.max_length)  # into the checkpoint: reading knows no task
     devices = list(devices or _default_devices(config.batch_size))

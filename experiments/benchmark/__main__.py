@@ -32,7 +32,7 @@ from pathlib import Path
 
 from crnn_jax.cli.arguments import positive, seed
 from crnn_jax.errors import UserError
-from crnn_jax.host import prepare_cpu
+from crnn_jax.host import prepare_cpu, prepare_gpu
 from crnn_jax.training.log import log_to_stderr
 from experiments.benchmark.report import Row, machine, print_table
 
@@ -45,6 +45,7 @@ def main() -> None:
     keep = functools.partial(_keep, arguments.out)
     log_to_stderr()
     prepare_cpu()
+    prepare_gpu()
     try:
         suite = importlib.import_module(f"experiments.benchmark.{arguments.suite}")
         if arguments.plots and not hasattr(suite, "plot"):
