@@ -393,8 +393,9 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     """A trained network.
 
     Args:
-        name: of one that comes with the package (``captcha``, ``level1``, ``level2``, ``level2-quick``, ``level2-drawn``,
-            ``level2-row``), a run's directory, or a file that ``crnn-jax export --to weights`` wrote.
+        name: of one that comes with the package (``captcha``, ``level1``, ``level2``, ``level1-light``,
+            ``level2-light``, ``level2-quick``, ``level2-drawn``), a run's directory, or a file that ``crnn-jax export --to
+            weights`` wrote.
         grammar: of its texts, if it was trained with one of your own; those of this library are in the checkpoint.
         step: whose weights to take, of a run that keeps those of every epoch; None: those with the least validation loss.
         dtype: of the activations, see `Recognizer`.

@@ -21,11 +21,12 @@ from crnn_jax.cli.arguments import suits
     ("name", "share"),
     [
         ("captcha", 0.9),
-        ("level1", 0.95),
-        ("level2", 0.75),
+        ("level1", 0.98),
+        ("level1-light", 0.95),
+        ("level2", 0.85),
         ("level2-drawn", 0.75),
+        ("level2-light", 0.75),
         ("level2-quick", 0.75),
-        ("level2-row", 0.75),
     ],
 )
 def test_those_that_come_with_the_package_read(name, share):
@@ -38,7 +39,8 @@ def test_those_that_come_with_the_package_read(name, share):
 
 
 def test_they_are_small():
-    assert weights.names() == ("captcha", "level1", "level2", "level2-drawn", "level2-quick", "level2-row")
+    names = ("captcha", "level1", "level1-light", "level2", "level2-drawn", "level2-light", "level2-quick")
+    assert weights.names() == names
     assert sum(weights.packaged(name).stat().st_size for name in weights.names()) < 15_000_000
 
 
@@ -83,9 +85,7 @@ def test_files_that_are_none_of_ours(tmp_path):
 
 
 def test_a_name_that_is_none(tmp_path):
-    with pytest.raises(
-        UserError, match=r"comes with the package \(captcha, level1, level2, level2-drawn, level2-quick, level2-row\)"
-    ):
+    with pytest.raises(UserError, match=r"comes with the package \(captcha, level1, level1-light, level2, .*\)"):
         crnn_jax.load("level3")
 
 
@@ -164,18 +164,18 @@ def test_evaluating_pictures_of_several_kinds_needs_a_model(tmp_path, capsys):
 def test_several_networks_read_together(tmp_path, capsys):
     assert main(["generate", "level2", "--count", "3", "--out", str(tmp_path / "a")]) == 0
     (tmp_path / "a" / "broken.png").write_bytes(b"no picture")
-    assert main(["read", str(tmp_path / "a"), "--model", "level2, level2-drawn", "--timing"]) == 1
+    assert main(["read", str(tmp_path / "a"), "--model", "level2-light, level2-drawn", "--timing"]) == 1
     out, err = capsys.readouterr()
     assert [bool(line) for line in out.splitlines()] == [True] * 3 + [False]
     assert "broken.png" in err
     (tmp_path / "a" / "broken.png").unlink()
-    evaluate = ["evaluate", str(tmp_path / "a"), "--model", "level2,level2-drawn", "--plots", str(tmp_path / "plots")]
+    evaluate = ["evaluate", str(tmp_path / "a"), "--model", "level2-light,level2-drawn", "--plots", str(tmp_path / "plots")]
     assert main(evaluate) == 0
     assert (tmp_path / "plots" / "columns.png").is_file()
-    for name, message in (("level2,", "a name is missing"), ("level1,captcha", "same alphabet")):
+    for name, message in (("level2-light,", "a name is missing"), ("level1,captcha", "same alphabet")):
         assert main(["read", str(tmp_path / "a"), "--model", name]) == 1
         assert message in capsys.readouterr().err
-    assert main(["export", "level2,level2-drawn", "--to", "weights", "--out", str(tmp_path / "a.safetensors")]) == 1
+    assert main(["export", "level2-light,level2-drawn", "--to", "weights", "--out", str(tmp_path / "a.safetensors")]) == 1
     assert "takes one network" in capsys.readouterr().err
 
 
