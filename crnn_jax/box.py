@@ -58,6 +58,8 @@ class Part(NamedTuple):
 
     def shown(self, box: Box) -> Box:
         """What a box inside the place shows, in whole pixels."""
+        if self.place == self.shows:
+            return box
         x0, x1 = _stretched((box.x0, box.x1), (self.place.x0, self.place.x1), (self.shows.x0, self.shows.x1))
         y0, y1 = _stretched((box.y0, box.y1), (self.place.y0, self.place.y1), (self.shows.y0, self.shows.y1))
         return Box(x0, y0, x1, y1)

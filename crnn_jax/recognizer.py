@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -281,14 +281,11 @@ class Recognizer:
 
         ``seen`` is what the attention head attended to, (lines, L, T).
         """
-        geometric = geometry(self.architecture)
         places: list[tuple[float, float]] = []
         for number, (place, _) in enumerate(row):
-            left, width = float(place.x0), place.x1 - place.x0
-            if number and width:
-                places.append((left, left))  # the separator
-            columns = np.arange(output_columns(self.architecture, width) + 1) + self.architecture.drop_columns
-            edges = (left + np.minimum(geometric.offset + geometric.stride * columns, width)).tolist()
+            if number and place.x1 > place.x0:
+                places.append((place.x0, place.x0))  # the separator
+            edges = _edges(self.architecture, place.x0, place.x1)
             places += pairwise(edges if seen is None else _attended(edges, seen[number]))
         return places
 
@@ -329,6 +326,14 @@ class Recognizer:
             return jax.tree.map(lambda *arrays: np.concatenate(arrays), *outputs)
 
         return run_all
+
+
+@lru_cache(maxsize=1024)
+def _edges(architecture: Architecture, left: int, right: int) -> tuple[float, ...]:
+    """Where each of the columns that a network makes of a line begins, and where the last one ends, T + 1 pixels."""
+    geometric = geometry(architecture)
+    columns = np.arange(output_columns(architecture, right - left) + 1) + architecture.drop_columns
+    return tuple(np.minimum(left + geometric.offset + geometric.stride * columns, right).astype(float).tolist())
 
 
 def _attended(edges: Sequence[float], seen: np.ndarray) -> list[float]:
