@@ -25,6 +25,7 @@ _LEAST_ALIKE = 0.3  # share of a bar's columns
 DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
 _COPIED, _THICKNESS = (90, 150), 3  # columns of a bar in one that isn't, and its rows, at least
 _FREE = -10, -4  # rows above its middle
+_CROWDED = 0.1, 0.25  # share of its columns with ink in these rows that one bar is below, and that others then are too
 _HIDDEN = 9  # columns of a bar that a dot or an arc may hide
 _INK = 70  # levels from the background that are ink
 ABOVE, BELOW = (-37, -3), (6, 29)  # rows from the bar's middle in which its numbers stand
@@ -79,7 +80,18 @@ def _written(strip: np.ndarray) -> Traced:
 def bars(strip: np.ndarray) -> list[Bar]:
     """The bars of a strip's fractions, from left to right."""
     darkness = _darkness(strip)
-    return sorted(_drawn_bars(darkness) if _is_drawn(darkness, strip) else _copied_bars(darkness))
+    found = [*(_drawn_bars(darkness) if _is_drawn(darkness, strip) else _copied_bars(darkness))]
+    crowded = [_crowded(darkness, bar) for bar in found]
+    # An arc may run along a row of digits as a bar does, but above it stands what they are made of.
+    if min(crowded, default=0.0) < _CROWDED[0]:
+        found = [bar for bar, share in zip(found, crowded, strict=True) if share < _CROWDED[1]]
+    return sorted(found)
+
+
+def _crowded(darkness: np.ndarray, bar: Bar) -> float:
+    """Share of the columns that have ink right above a bar."""
+    above: np.ndarray = darkness[max(0, bar.y + _FREE[0]) : max(0, bar.y + _FREE[1]), bar.x0 : bar.x1]
+    return float(np.mean(above.max(axis=0, initial=0) > _INK))
 
 
 def _darkness(strip: np.ndarray) -> np.ndarray:

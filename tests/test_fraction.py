@@ -11,7 +11,7 @@ from crnn_jax.drawing import level2, line
 from crnn_jax.drawing.random import Draws
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import SEPARATOR, Level2
-from crnn_jax.locate import join
+from crnn_jax.locate import find_strip, join
 
 
 def strip_of(text, index, *, copy=False):
@@ -71,6 +71,13 @@ def test_what_touches_a_bar_is_not_taken_for_a_part_of_it(drawn_at, operator):
         found = fraction.bars(strip)
         right += len(found) == 1 and abs(found[0].x0 - (strip.shape[1] - last + bar + window)) <= 5
     assert right >= 18
+
+
+@pytest.mark.parametrize("index", [406, 3430, 5766])
+def test_an_arc_along_digits_is_no_bar(index):
+    """Pictures in which it was once taken for one."""
+    strip = find_strip(tasks.level2().source("generate", 26)[index].image).image
+    assert len(fraction.bars(equalize(strip, "stretch") * strip.any(axis=2, keepdims=True))) == 1
 
 
 def test_several_fractions_and_none():
