@@ -30,6 +30,7 @@ _HIDDEN = 9  # columns of a bar that a dot or an arc may hide
 _INK = 70  # levels from the background that are ink
 ABOVE, BELOW = (-37, -3), (6, 29)  # rows from the bar's middle in which its numbers stand
 NUMERATOR = 48  # columns
+_INDENT = 4  # columns of a bar before its denominator
 _LEAST_INK = 40  # pixels of a numerator or denominator
 OVERLAP = 6  # columns at either end of a bar that stay with the neighbours, whose edges reach there
 SLASH = 6  # black columns between numerator and denominator
@@ -110,17 +111,35 @@ def _drawn_bars(darkness: np.ndarray) -> Iterator[Bar]:
     """Those whose pixels are as they were drawn."""
     dark = cv2.threshold(darkness, _MIDDLE - 1, 255, cv2.THRESH_BINARY)[1]
     rows = np.flatnonzero(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((1, _RUN), np.uint8)).any(axis=1))
-    # As many columns from each on as look like a bar.
-    alike: np.ndarray = np.cumsum(np.pad(_like_a_bar(darkness, rows), ((0, 0), (1, 0))), axis=1)
-    alike = alike[:, BAR_WIDTH:] - alike[:, :-BAR_WIDTH]
+    alike = _in_a_bar(_like_a_bar(darkness, rows))
+    # Of places with as many, where its ends are hidden by what touches it, the one that is dark there too.
+    likeness = alike * (BAR_WIDTH + 1) + _in_a_bar(dark[rows] > 0)
     while alike.size:
-        row, x = divmod(int(np.argmax(alike)), alike.shape[1])
+        row, x = divmod(int(np.argmax(likeness)), alike.shape[1])
         if alike[row, x] < _LEAST_ALIKE * BAR_WIDTH:
             break
+        y, equal = int(rows[row]), likeness[row, x : x + BAR_WIDTH] == likeness[row, x]
+        x = _begun(darkness, x, x + int(np.argmin(np.append(equal, False))) - 1, y)
+        likeness[:, max(0, x - BAR_WIDTH + OVERLAP) : x + BAR_WIDTH - OVERLAP] = -1
         alike[:, max(0, x - BAR_WIDTH + OVERLAP) : x + BAR_WIDTH - OVERLAP] = 0
-        bar = Bar(x, x + BAR_WIDTH, int(rows[row]))
+        bar = Bar(x, x + BAR_WIDTH, y)
         if _has_numbers(darkness, bar):
             yield bar
+
+
+def _begun(darkness: np.ndarray, first: int, last: int, y: int) -> int:
+    """Where a bar begins that may begin anywhere from the first to the last column: a minus before it makes it longer, and has
+    nothing below it.
+    """
+    below: np.ndarray = darkness[y + BELOW[0] : y + BELOW[1], first : first + BAR_WIDTH]
+    number = first + int(np.argmax(below.max(axis=0, initial=0) > _INK))
+    return min(last, max(first, number - _INDENT))
+
+
+def _in_a_bar(columns: np.ndarray) -> np.ndarray:
+    """How many of the columns of a bar that begins at each are marked, (R, w) bool to (R, w - BAR_WIDTH + 1) int."""
+    counts: np.ndarray = np.cumsum(np.pad(columns, ((0, 0), (1, 0))), axis=1)
+    return counts[:, BAR_WIDTH:] - counts[:, :-BAR_WIDTH]
 
 
 def _copied_bars(darkness: np.ndarray) -> Iterator[Bar]:
