@@ -50,7 +50,9 @@ def unbroken(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGTERM))]
+)
 def test_run_that_was_ended_goes_on_bit_for_bit(unbroken, tmp_path, number):
     status, err = end_in_the_middle(tmp_path, number)
     assert status == (-signal.SIGKILL if number == signal.SIGKILL else 130), err

@@ -385,6 +385,7 @@ def test_a_split_without_a_readable_picture_ends_the_run(tmp_path):
         run(tmp_path, bars_task(Broken))
 
 
+@pytest.mark.slow
 def test_steps_are_recorded_on_request(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(loop, "_UNPROFILED_STEPS", 1)
     run(tmp_path, config=dataclasses.replace(TINY, profile_steps=2))
