@@ -284,7 +284,7 @@ class Recognizer:
         places: list[tuple[float, float]] = []
         for number, (place, _) in enumerate(row):
             if number and place.x1 > place.x0:
-                places.append((place.x0, place.x0))  # the separator
+                places.append((float(place.x0), float(place.x0)))  # the separator
             edges = _edges(self.architecture, place.x0, place.x1)
             places += pairwise(edges if seen is None else _attended(edges, seen[number]))
         return places
