@@ -70,7 +70,7 @@ def test_what_touches_a_bar_is_not_taken_for_a_part_of_it(drawn_at, operator):
         *_, bar, window = drawn_at
         found = fraction.bars(strip)
         right += len(found) == 1 and abs(found[0].x0 - (strip.shape[1] - last + bar + window)) <= 2
-    assert right >= 59  # by the leftmost of places that are as good, 58 with a minus
+    assert right >= 59  # 58 with a minus, if the leftmost of equally good places were taken
 
 
 @pytest.mark.parametrize("index", [406, 3430, 5766])
