@@ -73,7 +73,7 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "init_from": flags.DEFINE_string("init_from", None, "run, file or packaged network whose weights a new run begins with"),
     "seed": flags.DEFINE_integer("seed", None, "of parameters, dropout and examples", lower_bound=0),
     "on_nan": flags.DEFINE_enum("on_nan", None, ON_NAN, "a step whose loss is no number ends the run, or is left out"),
-    "drawing": flags.DEFINE_enum("drawing", None, DRAWINGS, "draw on the host, or on each device within the step"),
+    "drawing": flags.DEFINE_enum("drawing", None, DRAWINGS, "draw on the host, or on each device before its step"),
     "profile_steps": flags.DEFINE_integer("profile_steps", None, "steps to record for a profiler; 0: none", lower_bound=0),
     "workers": flags.DEFINE_integer("workers", None, "processes that draw or read pictures; 0: none", lower_bound=0),
     "validation_examples": flags.DEFINE_integer("validation_examples", None, "pictures read after each epoch", lower_bound=1),

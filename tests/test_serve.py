@@ -18,7 +18,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import crnn_jax
-from crnn_jax import tasks
+from crnn_jax import tasks, weights
+from crnn_jax.cli.arguments import load_all
 from crnn_jax.serve import app
 from crnn_jax.serve.answers import explain
 from crnn_jax.serve.app import _AT_ONCE, make_app
@@ -57,6 +58,16 @@ def test_pictures_of_each_task_are_read_by_the_model_that_suits_them(client):
         boxes = [character["box"] for character in answer["characters"]]
         assert [box is None for box in boxes] == [character == ";" for character in answer["text"]]
         assert all(box[0] < box[2] and box[1] < box[3] for box in boxes if box)
+
+
+def test_networks_read_together_where_that_is_best(models):
+    picture = tasks.by_name("level1").source("generate", 5)[0]
+    best = weights.BEST["level1"]
+    with TestClient(make_app({**models, best: load_all([best], None, "float32")[best]})) as client:
+        (answer,) = send(client, png(picture.image), explained=True).json()
+        assert (answer["model"], answer["text"]) == (best, picture.text)
+        assert [shown["name"] for shown in answer["pictures"]] == ["seen", "columns"]
+        assert send(client, png(picture.image), model="level1").json()[0]["model"] == "level1"
 
 
 def test_it_is_explained_on_request(client):

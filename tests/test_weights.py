@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 import crnn_jax
 from crnn_jax import UserError, tasks, weights
 from crnn_jax.cli import main
-from crnn_jax.cli.arguments import suits
+from crnn_jax.cli.arguments import model_for, networks, suits
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,14 @@ def test_a_name_that_is_none(tmp_path):
 )
 def test_the_model_is_told_from_the_size(size, name):
     assert suits(*size) == name
+    assert model_for(*size) == (weights.BEST[name] if name else None)
+
+
+def test_networks_that_read_together_are_in_the_package():
+    assert weights.BEST.keys() == tasks.TASKS.keys()
+    for task, model in weights.BEST.items():
+        assert networks(model)[0] == task
+        assert set(networks(model)) <= set(weights.names())
 
 
 def test_a_file_of_another_version_is_one_line(tmp_path):
@@ -121,7 +129,7 @@ def test_reading_without_a_model(tmp_path, capsys, task):
     assert main(["read", str(tmp_path / "a"), "--decode", "greedy"]) == 0
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 3
-    assert f"the pictures look like {task} (--model={task})" in err
+    assert f"the pictures look like {task} (--model={weights.BEST[task]})" in err
 
 
 def test_pictures_of_several_kinds_are_read_each_by_its_model(tmp_path, capsys):
@@ -138,7 +146,7 @@ def test_pictures_of_several_kinds_are_read_each_by_its_model(tmp_path, capsys):
     read = [line.split("\t") for line in out.splitlines()]
     assert [path for path, *_ in read] == [*paths[:3], str(broken), paths[3]]
     assert [len(text) for _, text, *_ in read] == [len(texts.get(path, "")) for path, *_ in read]
-    assert "captcha (--model=captcha) and level1 (--model=level1)" in err
+    assert f"captcha (--model={weights.BEST['captcha']}) and level1 (--model={weights.BEST['level1']})" in err
     assert err.count("error:") == 1
     assert "broken.png" in err
 
@@ -155,7 +163,8 @@ def test_evaluating_pictures_of_several_kinds_needs_a_model(tmp_path, capsys):
     Image.new("RGB", (180, 60)).save(tmp_path / "a.png")
     Image.new("RGB", (170, 80)).save(tmp_path / "b.png")
     assert main(["evaluate", str(tmp_path), "--names"]) == 1
-    assert "for several models (level1, captcha): --model names one" in capsys.readouterr().err
+    several = f"{weights.BEST['level1']} and {weights.BEST['captcha']}"
+    assert f"for several models ({several}): --model names one" in capsys.readouterr().err
     Image.new("RGB", (640, 480)).save(tmp_path / "b.png")
     assert main(["evaluate", str(tmp_path), "--names"]) == 1
     assert "b.png is 640x480" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from crnn_jax import weights
 from crnn_jax.data.folder import LABEL_FILES, has_labels, picture_sizes
 from crnn_jax.data.images import read_image
 from crnn_jax.drawing.level2 import BLOCK_WIDTH, LINE_HEIGHTS
@@ -87,8 +88,8 @@ def load(name: str | None, paths: Sequence[Path], grammar: str | None, dtype: Dt
     """
     names = _told_from_sizes(paths, all_suit=True) if name is None else [name]
     if len(names) > 1:
-        raise UserError(f"these pictures are for several models ({', '.join(names)}): --model names one")
-    return _load(names, grammar, dtype)[names[0]]
+        raise UserError(f"these pictures are for several models ({' and '.join(names)}): --model names one")
+    return load_all(names, grammar, dtype)[names[0]]
 
 
 def load_one(name: str, grammar: str | None, dtype: Dtype = "float32") -> Recognizer:
@@ -97,7 +98,7 @@ def load_one(name: str, grammar: str | None, dtype: Dtype = "float32") -> Recogn
     Raises:
         UserError: it can't be read.
     """
-    (reader,) = _load([name], grammar, dtype).values()
+    (reader,) = load_all([name], grammar, dtype).values()
     if len(reader.members) > 1:
         raise UserError(f"{name}: takes one network, not several")
     return reader.members[0]
@@ -109,24 +110,35 @@ def load_each(name: str | None, paths: Sequence[Path], grammar: str | None, dtyp
     Raises:
         UserError: one can't be read, or none would suit any picture.
     """
-    return _load(_told_from_sizes(paths, all_suit=False) if name is None else [name], grammar, dtype)
+    return load_all(_told_from_sizes(paths, all_suit=False) if name is None else [name], grammar, dtype)
 
 
-def _load(names: Sequence[str], place: str | None, dtype: Dtype) -> dict[str, Reader[Any]]:
+def load_all(names: Sequence[str], place: str | None, dtype: Dtype) -> dict[str, Reader[Any]]:
+    """The models of some names, each as ``--model`` may name it, with the grammar that ``--grammar`` names.
+
+    Raises:
+        UserError: one can't be read.
+    """
     from crnn_jax.ensemble import load_together
 
     keep_freed_memory()
     prepare_gpu()
     keep_compilations()
     grammar = None if place is None else imported(place)
-    return {name: load_together([name] if Path(name).exists() else _split(name), grammar, dtype) for name in names}
+    return {name: load_together(networks(name), grammar, dtype) for name in names}
 
 
-def _split(names: str) -> list[str]:
-    """Names with commas between them."""
-    parts = [part.strip() for part in names.split(",")]
+def networks(model: str) -> list[str]:
+    """Those that ``--model`` names, with commas between them.
+
+    Raises:
+        UserError: a name is missing.
+    """
+    if Path(model).exists():
+        return [model]
+    parts = [part.strip() for part in model.split(",")]
     if not all(parts):
-        raise UserError(f"--model={names}: a name is missing beside a comma")
+        raise UserError(f"--model={model}: a name is missing beside a comma")
     return parts
 
 
@@ -135,8 +147,8 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
     for path in paths:
         for size in picture_sizes([path]):
             first.setdefault(suits(*size), (path, size))
-    names = [name for name in first if name is not None]
-    if not names or (all_suit and None in first):
+    fitting = [name for name in first if name is not None]
+    if not fitting or (all_suit and None in first):
         reason = "none can be opened"
         if None in first:
             path, (width, height) = first[None]
@@ -144,12 +156,13 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
         elif not first:
             read_image(paths[0])  # says why it can't be opened
         raise UserError(f"which model suits these pictures can't be told from their size ({reason}): --model names one")
-    print(f"the pictures look like {' and '.join(f'{name} (--model={name})' for name in names)}", file=sys.stderr)
-    return names
+    told = {task: weights.BEST[task] for task in fitting}
+    print(f"the pictures look like {' and '.join(f'{task} (--model={name})' for task, name in told.items())}", file=sys.stderr)
+    return list(told.values())
 
 
 def suits(width: int, height: int) -> str | None:
-    """Which of our tasks pictures of a size are of, and by its name the network that reads them; None: none."""
+    """Which of our tasks pictures of a size are of; None: none."""
     preparations = {name: TASKS[name]().preparation for name in ("captcha", "level1")}
     for name, preparation in preparations.items():
         if (width, height) == (preparation.width, preparation.height):
@@ -157,6 +170,12 @@ def suits(width: int, height: int) -> str | None:
     strip = height <= STRIP_HEIGHT and width > 3 * height  # many a captcha is twice as wide as high
     canvas = height >= min(LINES) * LINE_HEIGHTS[0] and width >= BLOCK_WIDTH  # whole, or what someone cut out of one
     return "level2" if strip or canvas else None
+
+
+def model_for(width: int, height: int) -> str | None:
+    """What reads pictures of a size, as ``--model`` would name it (`weights.BEST`); None: none of ours."""
+    task = suits(width, height)
+    return None if task is None else weights.BEST[task]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crnn_jax.ahead import ahead
-from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, load_each, output, suits
+from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, load_each, model_for, output
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.data.folder import find_images, picture_sizes
 from crnn_jax.data.images import UnreadableImage
@@ -81,7 +81,7 @@ def _read_each(
         return
     sizes = [next(picture_sizes([path]), None) for path in paths]
     # Any model says that a picture can't be opened.
-    suiting = [suits(*size) if size else next(iter(models)) for size in sizes]
+    suiting = [model_for(*size) if size else next(iter(models)) for size in sizes]
     readings = {
         name: read_files(model, [path for path, which in zip(paths, suiting, strict=True) if which == name], clock, decode)
         for name, model in models.items()

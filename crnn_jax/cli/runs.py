@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crnn_jax import tasks
-from crnn_jax.cli.arguments import Commands, add_dtype, add_grammar, load_one, port, positive
+from crnn_jax.cli.arguments import Commands, add_dtype, add_grammar, load_all, load_one, networks, port, positive
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.errors import UserError
 from crnn_jax.training.compare import compare, distinct_names, table
@@ -55,7 +55,7 @@ def add(commands: Commands) -> None:
     serve = commands.add_parser("serve", help="a web page and an HTTP endpoint that read pictures")
     serve.set_defaults(run=_serve)
     serve.add_argument(
-        "models", nargs="*", metavar="MODEL", help="runs, files or names; the default is all that come with the package"
+        "models", nargs="*", metavar="MODEL", help="as of read --model; the default is all that come with the package"
     )
     add_dtype(serve)
     add_grammar(serve)
@@ -107,7 +107,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         raise UserError(f"{error.name} is not installed: pip install 'crnn-jax[serve]'") from None
     from crnn_jax import weights
 
-    names = {Path(name).resolve().name: name for name in arguments.models or weights.names()}
+    # A network that reads alone too is there twice: it is small.
+    models = arguments.models or dict.fromkeys((*weights.names(), *weights.BEST.values()))
+    names = {",".join(Path(network).resolve().name for network in networks(model)): model for model in models}
     if len(names) < len(arguments.models):
         raise UserError(f"two models have the same name: {', '.join(arguments.models)}")
     family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
@@ -116,7 +118,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"{arguments.host}:{arguments.port}: can't listen there ({error.strerror or error})") from None
     with listening, contextlib.suppress(KeyboardInterrupt):
-        app = make_app({name: load_one(model, arguments.grammar, arguments.dtype) for name, model in names.items()})
+        loaded = load_all(list(names.values()), arguments.grammar, arguments.dtype)
+        app = make_app({name: loaded[model] for name, model in names.items()})
         host = f"[{arguments.host}]" if family == socket.AF_INET6 else arguments.host
         print(f"http://{host}:{listening.getsockname()[1]}, until Ctrl-C", file=sys.stderr)
         config = uvicorn.Config(app, log_level="warning", limit_concurrency=_CONNECTIONS)

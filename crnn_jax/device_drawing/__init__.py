@@ -1,4 +1,4 @@
-"""The pictures of `crnn_jax.drawing` as functions of a random key that jax compiles: a training step draws its own batch."""
+"""The pictures of `crnn_jax.drawing` as functions of a random key that jax compiles: devices draw their own batches."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import functools
 import io
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from fastapi import FastAPI, File, HTTPException, Query, Request, UploadFile
@@ -18,10 +18,9 @@ from PIL import Image
 from starlette.middleware.base import RequestResponseEndpoint
 
 from crnn_jax import __version__, tasks
-from crnn_jax.box import Traced
-from crnn_jax.cli.arguments import suits
+from crnn_jax.cli.arguments import model_for, networks
 from crnn_jax.errors import UserError
-from crnn_jax.recognizer import Reading, Recognizer
+from crnn_jax.recognizer import Reader, Reading
 from crnn_jax.serve.answers import Answer, Shown, answer, count_pixels, decode, explain
 from crnn_jax.serve.queue import BatchQueue
 
@@ -80,9 +79,9 @@ class _Done(NamedTuple):
     problem: str = ""
 
 
-def _work(model: Recognizer, jobs: list[_Job]) -> list[_Done]:
+def _work(model: Reader[Any], jobs: list[_Job]) -> list[_Done]:
     """Reads a batch; what is wrong with one picture is told of that one."""
-    prepared: dict[int, Traced] = {}
+    prepared: dict[int, Any] = {}
     problems: dict[int, str] = {}
     for i, job in enumerate(jobs):
         try:
@@ -93,16 +92,17 @@ def _work(model: Recognizer, jobs: list[_Job]) -> list[_Done]:
     return [
         _Done(None, [], problems[i])
         if i in problems
-        else _Done(readings[i], explain(model, job.image) if job.explained else [])
+        else _Done(readings[i], explain(model.members[0], job.image) if job.explained else [])
         for i, job in enumerate(jobs)
     ]
 
 
-def make_app(models: Mapping[str, Recognizer], *, room: int = _AT_ONCE) -> FastAPI:
+def make_app(models: Mapping[str, Reader[Any]], *, room: int = _AT_ONCE) -> FastAPI:
     """The application.
 
     Args:
-        models: by name; a request that names none gets the one that suits the picture's size, or the only one.
+        models: by name; a request that names none gets the one that suits the picture's size (`crnn_jax.weights.BEST`, or the
+            first network of those that read together), or the only one.
         room: pictures that may be in hand, from when their request has come until it is answered; a request for which there
             are not enough places is refused as a whole, with status 503.
     """
@@ -183,6 +183,7 @@ def make_app(models: Mapping[str, Recognizer], *, room: int = _AT_ONCE) -> FastA
     def _suiting(image: np.ndarray) -> str | None:
         if len(queues) == 1:
             return next(iter(queues))
-        return suits(image.shape[1], image.shape[0])
+        best = model_for(image.shape[1], image.shape[0])
+        return best if best is None or best in queues else networks(best)[0]
 
     return app

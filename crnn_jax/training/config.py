@@ -49,7 +49,7 @@ class Config(Architecture):
         batch_norm: ``global`` averages BatchNorm's statistics over all devices, ``tower`` lets each device use its own.
         dtype: of the activations; parameters, statistics and loss are float32.
         seed: of the parameters, the dropout and the examples.
-        drawing: where training pictures are drawn: by processes of the ``host``, or within the step on each ``device``.
+        drawing: where training pictures are drawn: by processes of the ``host``, or by each ``device``, before its step.
         init_from: a run, file or packaged network (`crnn_jax.load`) whose weights a new run begins with, as far as they fit.
         on_nan: a step whose loss or gradients are no numbers ends the run (``stop``), or is left out and counted (``skip``).
         profile_steps: steps to record for TensorBoard's profiler, a few after the start; 0: none.

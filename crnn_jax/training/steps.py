@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -67,15 +68,12 @@ def make_train_step(
         devices: the batch's places.
         average_statistics: average BatchNorm's running statistics over the devices after the step, for a model whose
             devices each use their own in the step.
-        draw: makes the pictures within the step, each device those of its part, from the ``numbers`` of the batch; None: they
-            are in the batch.
+        draw: makes the pictures, each device those of its part, from the ``numbers`` of the batch; None: they are in the batch.
         skip_nan: a step whose loss or gradients are no numbers changes nothing, and counts as ``skipped``.
         ema: share of the state's averages that a step keeps, if it has any; less in the first steps, as 1 / 10, 2 / 11, ...
     """
 
     def step(state: TrainState, batch: dict[str, jax.Array], key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
-        if draw is not None:
-            batch = batch | _draw_batch(draw, jax.random.fold_in(key, _DRAWING), batch["numbers"])
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, state.step), batch["positions"])
 
         def total_loss(params: Any) -> tuple[jax.Array, Any]:
@@ -118,7 +116,12 @@ def make_train_step(
             sums["skipped"] = 1.0 - good
         return after, sums
 
-    return jax.pmap(step, AXIS, in_axes=(0, 0, None), donate_argnums=(0,), devices=devices)
+    train_step = jax.pmap(step, AXIS, in_axes=(0, 0, None), donate_argnums=(0,), devices=devices)
+    if draw is None:
+        return train_step
+    # A program of its own: it compiles by itself, and what follows is the very program of batches from the host.
+    draw_step = jax.pmap(functools.partial(_draw_batch, draw), AXIS, in_axes=(0, None), devices=devices)
+    return lambda state, batch, key: train_step(state, draw_step(batch, key), key)
 
 
 def _losses(model: CRNN, logits: jax.Array, lengths: jax.Array, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -130,10 +133,11 @@ def _losses(model: CRNN, logits: jax.Array, lengths: jax.Array, batch: Mapping[s
     return attention.loss(logits, lengths, labels, label_lengths, model.architecture.positions, separator)
 
 
-def _draw_batch(draw: Draw, key: jax.Array, numbers: jax.Array) -> dict[str, jax.Array]:
-    """The arrays of `crnn_jax.data.examples.Batch` for some numbers of examples, (B,) int32."""
-    drawn = draw_all(draw, jax.vmap(jax.random.fold_in, (None, 0))(key, numbers))
-    return {
+def _draw_batch(draw: Draw, batch: dict[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
+    """A batch whose ``numbers`` of examples, (B,) int32, have become those arrays of `crnn_jax.data.examples.Batch`."""
+    numbers = batch.pop("numbers")
+    drawn = draw_all(draw, jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, _DRAWING), numbers))
+    return batch | {
         "images": drawn.image,
         "widths": drawn.size[:, 0],
         "labels": drawn.ids,

@@ -18,6 +18,9 @@ from crnn_jax.errors import UserError
 
 SUFFIX = ".safetensors"
 FORMAT = 1
+# What reads the pictures of a task, by the task's name: a network, or with commas between them some that read together, which
+# is more accurate where they are unlike each other.
+BEST = {"captcha": "captcha", "level1": "level1,level1-light", "level2": "level2,level2-light"}
 _FOLDER = Path(__file__).parent
 _LARGEST = float(np.finfo(np.float16).max)
 

@@ -88,7 +88,7 @@ class Step:
     Args:
         case: that it is for.
         devices: that share a batch; None: all.
-        draw: makes the pictures within the step; None: they are in the batch.
+        draw: makes the pictures, on the device; None: they are in the batch.
     """
 
     def __init__(self, case: Case, devices: Sequence[jax.Device] | None = None, draw: Draw | None = None) -> None:

@@ -2,7 +2,7 @@
 
 The peer has channels_last or not, whichever is faster. Drawing included, a DataLoader of as many workers feeds it: with
 captchas by the unmodified package, and with the very strips of level 2 that ours learns from. Ours has as many workers, and on
-GPUs it also draws within the step.
+GPUs it also draws on the device.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _with_drawing(case: Case, theirs: Source, batches: int, rounds: int, seed: i
         made = training_batches(workers, len(maker.source), size, ahead=pytorch.AHEAD * max(1, count))
         ways = {"drawing included": (Step(case), made)}
         if jax.default_backend() != "cpu":
-            ways["drawing within the step"] = Step(case, draw=make_draw(task)), example_numbers(size)
+            ways["drawing on the device"] = Step(case, draw=make_draw(task)), example_numbers(size)
         for way, (step, numbered) in ways.items():
 
             def ours(step: Step = step, numbered: Iterator[Batch] = numbered) -> None:
