@@ -132,7 +132,8 @@ class Preparation:
 
     def _stretched(self, image: np.ndarray) -> Traced:
         """In the network's size."""
-        return resized(_resized(image, self.height, self.width), image)
+        fitted = _resized(image, self.height, self.width)
+        return Traced(image) if fitted is image else resized(fitted, image)
 
     def stack(self, images: Sequence[np.ndarray], count: int | None = None, *, widest: bool = False) -> np.ndarray:
         """Prepared pictures as one array, black where there is nothing.
