@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -26,6 +26,7 @@ from crnn_jax.errors import UserError
 from crnn_jax.grammar import SEPARATOR, Grammar
 from crnn_jax.host import parts_at_once
 from crnn_jax.locate import NoFormula, find_strip
+from crnn_jax.looks import FEW, batched, read_together
 from crnn_jax.models.config import Architecture, check_choices
 from crnn_jax.models.crnn import CRNN, geometry, output_columns, used_widths
 from crnn_jax.training.checkpoint import Checkpoints
@@ -68,7 +69,8 @@ class Reading:
 
     Attributes:
         text: all of it.
-        confidence: the probability that the network gives the text, over all its alignments.
+        confidence: the probability that the network gives the text, over all its alignments; of several looks at a picture
+            (`crnn_jax.looks`) the geometric mean.
         value: what the text comes to, for tasks that compute.
         valid: whether the text can be one of the task's, is likelier than that there is none, and not quite unlikely.
         characters: one by one.
@@ -195,7 +197,8 @@ class Recognizer:
 
         Args:
             images: paths, or (H, W, 3) uint8 RGB arrays, of any size.
-            decode: ``greedy``, ``beam``, or ``auto``; see `crnn_jax.decoding.Decoder`.
+            decode: ``greedy``, ``beam``, or ``auto``; see `crnn_jax.decoding.Decoder`. With ``auto``, what is read with a
+                confidence below 0.95 is looked at once more, moved by half a column, see `crnn_jax.looks`.
             batch_size: pictures that are read at a time.
 
         Returns:
@@ -219,9 +222,7 @@ class Recognizer:
     ) -> Iterator[Reading]:
         """Reads pictures that `prepare` gave, a batch at a time."""
         decoder = Decoder(self.alphabet, self.grammar, decode)
-        for batch, room in batched(images, batch_size):
-            for seen in self.see(batch, room):
-                yield self.reading(decoder.decode(seen.columns, seen.greedy), seen)
+        return read_together((self,), ((image,) for image in images), decoder, batch_size)
 
     def probabilities(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
         """The probabilities of a picture's columns, (T, K + 1), and the first and last pixel of each, from left to right.
@@ -241,6 +242,7 @@ class Recognizer:
             blank = Traced(np.zeros((self.preparation.height, width, 3), np.uint8))
             for batch, room in batched([blank] * min(pictures, BATCH_SIZE), BATCH_SIZE):
                 list(self.see(batch, room))
+                list(self.see(batch[:1], min(room, FEW)))
 
     def see(self, pictures: Sequence[Traced], room: int) -> Iterator[Seen]:
         """What the network makes of prepared pictures, computed for a batch of ``room`` pictures."""
@@ -376,22 +378,6 @@ def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tupl
         )
     except NoFormula as error:
         raise error if isinstance(image, np.ndarray) else NoFormula(f"{image}: {error}") from None
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[tuple[list[T], int]]:
-    """Lists of ``size`` items, the last one perhaps shorter, each with how many the network is to be given room for.
-
-    A last batch is filled up, so that nothing new is compiled for it; a single small one only to a power of two.
-
-    Raises:
-        UserError: the size is below 1.
-    """
-    if size < 1:
-        raise UserError(f"batch_size={size}: must be at least 1")
-    iterator, room = iter(items), None
-    while batch := list(islice(iterator, size)):
-        room = room or min(size, 1 << (len(batch) - 1).bit_length())
-        yield batch, room
 
 
 def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None = None, dtype: Dtype = "float32") -> Recognizer:

@@ -6,7 +6,8 @@ from sources import Bars
 import crnn_jax
 from crnn_jax import Alphabet, Ensemble, Recognizer, Regular, UserError, ctc
 from crnn_jax.decoding import Decoded, Decoder
-from crnn_jax.ensemble import _agreed, load_together
+from crnn_jax.ensemble import load_together
+from crnn_jax.looks import agreed
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,8 @@ def test_two_of_the_same_read_as_one_does(model, pictures):
 def test_where_they_differ_the_largest_product_of_probabilities_is_taken(model, pictures):
     members = [spoiled(model, 0.5, seed) for seed in range(3)]
     images = [picture.image for picture in pictures]
-    alone = [member.read(images) for member in members]
-    together = Ensemble(members).read(images)
+    alone = [member.read(images, decode="greedy") for member in members]
+    together = Ensemble(members).read(images, decode="greedy")
     differing = [i for i in range(len(images)) if len({readings[i].text for readings in alone}) > 1]
     assert len(differing) >= 5
     networks = [jax.jit(member.logits) for member in members]
@@ -102,12 +103,12 @@ def test_texts_of_no_grammar_are_judged_by_their_probability_alone(model):
     decoder = Decoder(Alphabet("01"))
     decoded = [decoder.decode(each, jax.tree.map(lambda x: np.asarray(x)[0], ctc.greedy(each[None]))) for each in columns]
     assert [read.text for read in decoded] == ["", "0"]
-    assert [read.text for read in _agreed(columns, decoded, decoder)] == ["", ""]
+    assert [read.text for read in agreed(columns, decoded, decoder)] == ["", ""]
 
 
 def test_a_network_without_columns_has_no_say(model):
     columns = [np.zeros((0, 3), np.float32), np.array([[5.0, 0, 0], [0, 0, 5]], np.float32)]
     decoder = Decoder(Alphabet("01"))
     decoded = [Decoded("", 0.0, False, None, ()), decoder.aligned(columns[1], (0,))]
-    agreed = _agreed(columns, decoded, decoder)
-    assert (agreed[0].confidence, agreed[1].text) == (0.0, "0")
+    first, second = agreed(columns, decoded, decoder)
+    assert (first.confidence, second.text) == (0.0, "0")

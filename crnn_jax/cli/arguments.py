@@ -76,7 +76,7 @@ def add_decode(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "greedy", "beam"),
         default="auto",
         help="greedy: the best character of each column; beam: a search that obeys the task's grammar; auto: the search only"
-        " where the greedy reading breaks the grammar",
+        " where the greedy reading breaks the grammar, and a second look where in doubt",
     )
 
 

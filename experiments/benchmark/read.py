@@ -1,4 +1,4 @@
-"""Reading, against PyTorch: pictures in memory, one at a time, and a folder of files.
+"""Reading, against PyTorch: pictures in memory, one at a time, and a folder of files, all greedily and at one look.
 
 The peer has channels_last or not, whichever is faster, for one picture chosen apart. On a GPU both compute in bfloat16.
 """
@@ -44,10 +44,12 @@ def _compare(backbone: Backbone, pictures: list[np.ndarray], batch: int, rounds:
         _fastest(backbone, [pictures], batch),
         _fastest(backbone, [[p] for p in pictures[:_CHOOSING]], 1),
     )
-    a, b = in_turns(lambda: ours.read(pictures, batch_size=batch), lambda: peer.read(pictures), rounds)
+    a, b = in_turns(lambda: ours.read(pictures, decode="greedy", batch_size=batch), lambda: peer.read(pictures), rounds)
     yield row("read", f"{backbone}, pictures in memory", len(pictures) / a, len(pictures) / b, "images/s")
     mine, theirs = (([picture] for picture in itertools.cycle(pictures)) for _ in range(2))
-    latencies = seconds_in_turns(lambda: ours.read(next(mine)), lambda: of_one.read(next(theirs)), _ALONE, _WARM_UP)
+    latencies = seconds_in_turns(
+        lambda: ours.read(next(mine), decode="greedy"), lambda: of_one.read(next(theirs)), _ALONE, _WARM_UP
+    )
     for percent in (50, 99):
         a, b = (1000 * float(np.percentile(seconds, percent)) for seconds in latencies)
         yield row("read", f"{backbone}, one picture, {percent}th percentile", a, b, "ms", "less")
@@ -55,7 +57,7 @@ def _compare(backbone: Backbone, pictures: list[np.ndarray], batch: int, rounds:
         files = [Path(folder) / f"{i}.png" for i in range(len(pictures))]
         for file, picture in zip(files, pictures, strict=True):
             Image.fromarray(picture).save(file)
-        a, b = in_turns(lambda: ours.read(files, batch_size=batch), lambda: peer.read_files(files), rounds)
+        a, b = in_turns(lambda: ours.read(files, decode="greedy", batch_size=batch), lambda: peer.read_files(files), rounds)
     yield row("read", f"{backbone}, a folder of PNG files", len(pictures) / a, len(pictures) / b, "images/s")
 
 

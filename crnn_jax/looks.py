@@ -1,0 +1,153 @@
+"""Reading by several looks at a picture: of several networks, and where they are in doubt of the picture moved a little.
+
+What one look makes of a picture depends on where its columns begin, and networks err in different places: the text with the
+largest product of all looks' probabilities is taken (Hinton, "Products of experts", 1999).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from typing import TYPE_CHECKING, TypeVar
+
+import cv2
+import numpy as np
+
+from crnn_jax import ctc
+from crnn_jax.box import Traced
+from crnn_jax.data.examples import STEP, Preparation
+from crnn_jax.decoding import Decoded, Decoder, geometric_mean
+from crnn_jax.errors import UserError
+from crnn_jax.models.crnn import geometry
+
+if TYPE_CHECKING:
+    from crnn_jax.recognizer import Reading, Recognizer, Seen
+
+T = TypeVar("T")
+
+_DOUBTFUL = 0.95  # confidence below which a picture is looked at again: of its mistakes nine in ten are there
+_SHIFT = 0.5  # of a column, by which it is moved then
+FEW = 8  # pictures that are looked at again at a time
+
+
+def read_together(
+    members: Sequence[Recognizer], pictures: Iterable[tuple[Traced, ...]], decoder: Decoder, batch_size: int
+) -> Iterator[Reading]:
+    """Reads pictures, a batch at a time.
+
+    Where all looks read the same, that is the reading. Elsewhere all judge what each of them read. The confidence is the
+    geometric mean of the text's probabilities; the places of the characters are those of a first look, of the network that is
+    most confident.
+
+    Args:
+        members: the networks; of one alphabet and grammar.
+        pictures: as each network takes them.
+        decoder: looks again only if its mode is ``auto``.
+        batch_size: pictures that are read at a time.
+
+    Raises:
+        UserError: the batch size is below 1.
+    """
+    for batch, room in batched(pictures, batch_size):
+        first = _see(members, batch, room)
+        readings = [_read(members, looks, looks, decoder) for looks in first]
+        if decoder.mode == "auto":
+            doubtful = [i for i, looks in enumerate(first) if readings[i].confidence < _DOUBTFUL and _has_columns(looks)]
+            again = _look_again(members, [batch[i] for i in doubtful], min(room, FEW))
+            for i, more in zip(doubtful, again, strict=True):
+                readings[i] = _read(members, first[i], (*first[i], *more), decoder)
+        yield from readings
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[tuple[list[T], int]]:
+    """Lists of ``size`` items, the last one perhaps shorter, each with how many the network is to be given room for.
+
+    A last batch is filled up, so that nothing new is compiled for it; a single small one only to a power of two.
+
+    Raises:
+        UserError: the size is below 1.
+    """
+    if size < 1:
+        raise UserError(f"batch_size={size}: must be at least 1")
+    iterator, room = iter(items), None
+    while batch := list(islice(iterator, size)):
+        room = room or min(size, 1 << (len(batch) - 1).bit_length())
+        yield batch, room
+
+
+def _see(members: Sequence[Recognizer], pictures: Sequence[tuple[Traced, ...]], room: int) -> list[tuple[Seen, ...]]:
+    """What each network makes of each picture."""
+    views = zip(*pictures, strict=True)
+    return list(zip(*(member.see(own, room) for member, own in zip(members, views, strict=True)), strict=True))
+
+
+def _has_columns(looks: Sequence[Seen]) -> bool:
+    return all(len(look.columns) for look in looks)
+
+
+def _look_again(members: Sequence[Recognizer], pictures: Sequence[tuple[Traced, ...]], room: int) -> Iterator[tuple[Seen, ...]]:
+    """What each network makes of each picture when it is moved."""
+    moved = (
+        tuple(
+            shifted(view, round(_SHIFT * geometry(member.architecture).stride), member.preparation)
+            for member, view in zip(members, views, strict=True)
+        )
+        for views in pictures
+    )
+    return chain.from_iterable(_see(members, batch, room) for batch, _ in batched(moved, room))
+
+
+def shifted(picture: Traced, pixels: int, preparation: Preparation) -> Traced:
+    """A prepared picture moved to the right; what it shows is not traced.
+
+    Where widths vary it grows up to the largest; what doesn't fit is cut off.
+    """
+    image = picture.image
+    height, width = image.shape[:2]
+    room = min(preparation.width, -(-(width + pixels) // STEP) * STEP) if preparation.widths else width
+    moved = np.zeros((height, room, 3), np.uint8)
+    moved[:, : width + pixels] = cv2.copyMakeBorder(image, 0, 0, pixels, 0, cv2.BORDER_REPLICATE)[:, :room]
+    return Traced(moved)
+
+
+def _read(members: Sequence[Recognizer], first: Sequence[Seen], seen: Sequence[Seen], decoder: Decoder) -> Reading:
+    """The reading of all looks, the first of each network among them."""
+    decoded = [decoder.decode(look.columns, look.greedy) for look in seen]
+    if len(seen) == 1:
+        return members[0].reading(decoded[0], seen[0])
+    if len({read.text for read in decoded}) > 1:
+        decoded = agreed([look.columns for look in seen], decoded, decoder)
+    best = max(range(len(first)), key=lambda i: decoded[i].confidence)
+    reading = members[best].reading(decoded[best], first[best])
+    confidence = geometric_mean(read.confidence for read in decoded)
+    valid, value = decoder.judge(reading.text, confidence, [look.columns for look in seen])
+    return replace(reading, confidence=round(confidence, 6), valid=valid, value=value)
+
+
+def agreed(columns: Sequence[np.ndarray], decoded: Sequence[Decoded], decoder: Decoder) -> list[Decoded]:
+    """What all looks together find likeliest of what they read, as each of them reads it.
+
+    One that has too few columns for it, or none, reads what it read before, with confidence 0.
+
+    Args:
+        columns: logits (T, K + 1) of each look.
+        decoded: what each of them read.
+        decoder: that read them.
+    """
+    proposed = {tuple(decoder.alphabet.encode(read.text).tolist()) for read in decoded}
+    if decoder.grammar is not None:
+        proposed = {ids for ids in proposed if decoder.grammar.contains(decoder.alphabet.decode(ids))} or proposed
+    ids = max(sorted(proposed), key=lambda ids: sum(_log_probability(each, ids) for each in columns if len(each)))
+    return [
+        decoder.aligned(each, ids) if _log_probability(each, ids) > -math.inf else read._replace(confidence=0.0)
+        for each, read in zip(columns, decoded, strict=True)
+    ]
+
+
+def _log_probability(columns: np.ndarray, ids: Sequence[int]) -> float:
+    try:
+        return ctc.align(columns, ids).log_probability
+    except ValueError:  # it takes more columns
+        return -math.inf

@@ -1,0 +1,87 @@
+"""Looking again at pictures that are in doubt."""
+
+import numpy as np
+import pytest
+from sources import Bars
+
+import crnn_jax
+from crnn_jax import ctc, looks
+from crnn_jax.box import Traced
+from crnn_jax.data.examples import Preparation
+from crnn_jax.looks import shifted
+
+HALF_A_COLUMN = 4
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return crnn_jax.load(trained)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Bars in noise, so that many can hardly be read."""
+    noise = np.random.default_rng(0)
+    return [
+        np.clip(Bars("test", 0)[i].image + noise.normal(0, 20 * (i % 8), (16, 64, 3)), 0, 255).astype(np.uint8)
+        for i in range(40)
+    ]
+
+
+def probability(model, picture, text):
+    (seen,) = model.see([picture], 1)
+    return np.exp(ctc.align(seen.columns, model.alphabet.encode(text)).log_probability)
+
+
+def test_doubtful_pictures_are_read_by_the_product_of_two_looks(model, pictures):
+    alone, again = model.read(pictures, decode="greedy"), model.read(pictures)
+    doubtful = [i for i, reading in enumerate(alone) if reading.confidence < 0.95]
+    assert 5 <= len(doubtful) <= 35
+    changed = 0
+    for i, (first, both) in enumerate(zip(alone, again, strict=True)):
+        if i not in doubtful:
+            assert both == first
+            continue
+        picture = model.prepare(pictures[i])
+        moved = shifted(picture, HALF_A_COLUMN, model.preparation)
+        (second,) = model.read_prepared([moved], decode="greedy")
+
+        def product(text, views=(picture, moved)):
+            return np.prod([probability(model, view, text) for view in views]) ** 0.5
+
+        assert both.text == max((first.text, second.text), key=product)
+        # Where both read the same that counts the alignments as the network's own program does, in float32.
+        assert both.confidence == pytest.approx(product(both.text), abs=1e-4)
+        changed += both.text != first.text
+        if both.text == first.text == second.text:  # places are those of the picture as it is
+            assert [(c.x0, c.x1, c.box) for c in both.characters] == [(c.x0, c.x1, c.box) for c in first.characters]
+    assert changed
+
+
+def test_only_doubtful_pictures_are_looked_at_again(model, pictures, monkeypatch):
+    seen = []
+    monkeypatch.setattr(looks, "shifted", lambda picture, *_: seen.append(picture) or picture)
+    for decode, again in (("greedy", False), ("beam", False), ("auto", True)):
+        seen.clear()
+        readings = model.read(pictures, decode=decode)
+        doubtful = sum(reading.confidence < 0.95 for reading in readings)
+        assert doubtful
+        assert len(seen) == (doubtful if again else 0)
+
+
+def test_a_picture_is_moved_to_the_right():
+    image = np.arange(2 * 16 * 3, dtype=np.uint8).reshape(2, 16, 3)
+    fixed = shifted(Traced(image), 4, Preparation(2, 16)).image
+    assert np.array_equal(fixed[:, 4:], image[:, :-4])
+    assert (fixed[:, :4] == image[:, :1]).all()
+    varying = Preparation(2, 24, widths=(16, 24))
+    wider = shifted(Traced(image), 4, varying).image
+    assert wider.shape == (2, 24, 3)
+    assert np.array_equal(wider[:, 4:20], image)
+    assert not wider[:, 20:].any()
+    assert shifted(Traced(wider), 4, varying).image.shape == (2, 24, 3)
+
+
+def test_a_picture_without_columns_is_not_looked_at_again(model):
+    (reading,) = model.read_prepared([Traced(np.zeros((16, 0, 3), np.uint8))])
+    assert (reading.text, reading.confidence) == ("", 0.0)
