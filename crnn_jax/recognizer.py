@@ -384,7 +384,7 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     """A trained network.
 
     Args:
-        name: of one that comes with the package (``captcha``, ``level1``, ``level2``, ``level1-light``,
+        name: of one that comes with the package (``captcha``, ``level1``, ``level2``, ``captcha-light``, ``level1-light``,
             ``level2-light``, ``level2-quick``, ``level2-drawn``), a run's directory, or a file that ``crnn-jax export --to
             weights`` wrote.
         grammar: of its texts, if it was trained with one of your own; those of this library are in the checkpoint.

@@ -20,7 +20,8 @@ from crnn_jax.cli.arguments import model_for, networks, suits
 @pytest.mark.parametrize(
     ("name", "share"),
     [
-        ("captcha", 0.9),
+        ("captcha", 0.95),
+        ("captcha-light", 0.9),
         ("level1", 0.98),
         ("level1-light", 0.95),
         ("level2", 0.85),
@@ -39,7 +40,7 @@ def test_those_that_come_with_the_package_read(name, share):
 
 
 def test_they_are_small():
-    names = ("captcha", "level1", "level1-light", "level2", "level2-drawn", "level2-light", "level2-quick")
+    names = ("captcha", "captcha-light", "level1", "level1-light", "level2", "level2-drawn", "level2-light", "level2-quick")
     assert weights.names() == names
     assert sum(weights.packaged(name).stat().st_size for name in weights.names()) < 15_000_000
 
@@ -85,7 +86,7 @@ def test_files_that_are_none_of_ours(tmp_path):
 
 
 def test_a_name_that_is_none(tmp_path):
-    with pytest.raises(UserError, match=r"comes with the package \(captcha, level1, level1-light, level2, .*\)"):
+    with pytest.raises(UserError, match=r"comes with the package \(captcha, captcha-light, level1, level1-light, .*\)"):
         crnn_jax.load("level3")
 
 

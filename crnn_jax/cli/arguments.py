@@ -31,9 +31,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        help="a run's directory, a file that export wrote, or the name of one that comes with the package (captcha,"
-        " level1, level2, level1-light, level2-light, level2-quick, level2-drawn); without it, what suits the size of the"
-        " pictures; several with commas between them read together",
+        help="a run's directory, a file that export wrote, or the name of one that comes with the package"
+        f" ({', '.join(weights.names())}); without it, what suits the size of the pictures; several with commas between them"
+        " read together",
     )
 
 
