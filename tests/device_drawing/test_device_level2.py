@@ -217,7 +217,8 @@ def test_fractions_are_written_in_a_row_as_on_the_host(index, taken_from_a_page)
     assert not shown[:, expected.shape[1] :].any()
 
 
-@pytest.mark.parametrize("copied", [0.0, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("copied", [0.0, 1.0])
 def test_bars_are_where_they_are_said_to_be(copied):
     """Looked for as on the host, where a strip that was copied isn't too high; there some of its bars are missed."""
     draw_plain = device_level2.make_draw(level2.COMPETITION, copied=copied, fractions=0.3)
@@ -283,9 +284,8 @@ def test_a_picture_taken_from_a_page_is_that_of_the_host():
     assert np.mean(off) < 0.2 * np.mean(effects)  # a rounded level more or less moves a whole wave of a block
 
 
-@pytest.mark.parametrize(
-    "shares", [{}, pytest.param({"copied": 0.5, "fractions": 0.3, "in_a_row": True}, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("shares", [{}, {"copied": 0.5, "fractions": 0.3, "in_a_row": True}])
 def test_strips_are_statistically_those_of_the_host(shares):
     task = tasks.level2(**shares)
     drawn = jax.jit(partial(draw_all, make_draw(task)))(jax.random.split(jax.random.key(1), 48))
