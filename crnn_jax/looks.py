@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DOUBTFUL = 0.95  # confidence below which a picture is looked at again: of its mistakes nine in ten are there
+_DOUBTFUL = 0.95  # confidence below which a picture is looked at again: nearly all mistakes are there, and few right readings
 _SHIFT = 0.5  # of a column, by which it is moved then
-FEW = 8  # pictures that are looked at again at a time
+FEW = 8  # pictures that are looked at again together: more would leave most places of a batch empty
 
 
 def read_together(
