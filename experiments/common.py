@@ -70,6 +70,12 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "clip_norm": flags.DEFINE_float("clip_norm", None, "largest norm of a step's gradients", lower_bound=0),
     "batch_norm": flags.DEFINE_enum("batch_norm", None, BATCH_NORMS, "statistics over all devices, or of each alone"),
     "dtype": flags.DEFINE_enum("dtype", None, DTYPES, "of the activations"),
+    "candidates": flags.DEFINE_integer(
+        "candidates", None, "pictures of which the hardest is learned, and the others aren't; 1: learn all", lower_bound=1
+    ),
+    "chooser": flags.DEFINE_string(
+        "chooser", None, "run, file or packaged network to which --candidates are hard; the default is the one in training"
+    ),
     "init_from": flags.DEFINE_string("init_from", None, "run, file or packaged network whose weights a new run begins with"),
     "seed": flags.DEFINE_integer("seed", None, "of parameters, dropout and examples", lower_bound=0),
     "on_nan": flags.DEFINE_enum("on_nan", None, ON_NAN, "a step whose loss is no number ends the run, or is left out"),

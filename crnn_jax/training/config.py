@@ -50,6 +50,8 @@ class Config(Architecture):
         dtype: of the activations; parameters, statistics and loss are float32.
         seed: of the parameters, the dropout and the examples.
         drawing: where training pictures are drawn: by processes of the ``host``, or by each ``device``, before its step.
+        candidates: pictures among which each one that is learned is chosen: the hardest to read; 1: all are learned.
+        chooser: a run, file or packaged network (`crnn_jax.load`) to which they are hard; None: the one in training.
         init_from: a run, file or packaged network (`crnn_jax.load`) whose weights a new run begins with, as far as they fit.
         on_nan: a step whose loss or gradients are no numbers ends the run (``stop``), or is left out and counted (``skip``).
         profile_steps: steps to record for TensorBoard's profiler, a few after the start; 0: none.
@@ -77,6 +79,8 @@ class Config(Architecture):
     dtype: Dtype = "float32"
     seed: int = 0
     drawing: Drawing = "host"
+    candidates: int = 1
+    chooser: str | None = None
     init_from: str | None = None
     on_nan: OnNan = "stop"
     profile_steps: int = 0
@@ -87,7 +91,8 @@ class Config(Architecture):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("epochs", "steps_per_epoch", "batch_size", "lr_stages", "validation_examples", "eval_examples"):
+        counts = ("epochs", "steps_per_epoch", "batch_size", "lr_stages", "candidates", "validation_examples", "eval_examples")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
         choices = {"optimizer": OPTIMIZERS, "lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS}
@@ -106,6 +111,8 @@ class Config(Architecture):
             raise UserError(f"clip_norm must be above 0, not {self.clip_norm}")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 2**32 - 1, not {self.seed}")
+        if self.chooser is not None and self.candidates == 1:
+            raise UserError(f"{self.chooser} can't choose from 1 candidate: candidates must be at least 2")
         if self.profile_steps < 0:
             raise UserError(f"profile_steps must be at least 0, not {self.profile_steps}")
         if self.workers is not None and self.workers < 0:

@@ -27,6 +27,7 @@ from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu, prepare_gpu
 from crnn_jax.metrics import Score, wilson_interval
 from crnn_jax.models.crnn import CRNN, output_columns
+from crnn_jax.recognizer import load
 from crnn_jax.tasks import Task
 from crnn_jax.training import hosts, steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress
@@ -125,6 +126,19 @@ def _check_fit(task: Task, config: Config, devices: Sequence[jax.Device]) -> Non
         )
 
 
+def _choose(model: CRNN, task: Task, config: Config, devices: Sequence[jax.Device]) -> steps.Choose | None:
+    """What chooses among candidates."""
+    if config.candidates == 1:
+        return None
+    if config.chooser is None:
+        return steps.make_choose_step(model, config.candidates, devices)
+    chooser = load(config.chooser)
+    if (chooser.alphabet, chooser.preparation) != (task.alphabet, task.preparation):
+        raise UserError(f"{config.chooser} can't choose: it was trained on other characters, or on pictures prepared otherwise")
+    network = CRNN.of(chooser.architecture, chooser.alphabet, chooser.preparation)
+    return steps.make_choose_step(network, config.candidates, devices, chooser.variables)
+
+
 class _Pending(NamedTuple):
     """A step whose metrics are still on the devices, and the numbers of its pictures."""
 
@@ -158,7 +172,14 @@ class _Run:
         tx = make_optimizer(config, steps.AXIS, len(devices))
         draw = make_draw(task) if config.drawing == "device" else None
         self._train_step = steps.make_train_step(
-            model, tx, devices, average_statistics=not synchronised, draw=draw, skip_nan=config.on_nan == "skip", ema=config.ema
+            model,
+            tx,
+            devices,
+            average_statistics=not synchronised,
+            draw=draw,
+            choose=_choose(model, task, config, devices),
+            skip_nan=config.on_nan == "skip",
+            ema=config.ema,
         )
         self._eval_step = steps.make_eval_step(model, devices)
         init_key, self._key = jax.random.split(jax.random.key(config.seed))
@@ -169,13 +190,14 @@ class _Run:
         makers = {split: self._maker(split) for split in splits}
         self._examples = {split: len(maker.source) for split, maker in makers.items()}
         self._workers = stack.enter_context(BatchWorkers(makers, config.worker_count))
+        drawn = config.batch_size * config.candidates
         if config.drawing == "device":
-            self._batches = example_numbers(config.batch_size, host=hosts.number(), hosts=hosts.count())
+            self._batches = example_numbers(drawn, host=hosts.number(), hosts=hosts.count())
         else:
             self._batches = training_batches(
                 self._workers,
                 len(makers["train"].source),
-                config.batch_size,
+                drawn,
                 seed=config.seed,
                 host=hosts.number(),
                 hosts=hosts.count(),

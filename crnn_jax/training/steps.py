@@ -22,6 +22,7 @@ AXIS = "devices"
 _DRAWING = 2**32 - 1  # folded into a run's key for its pictures; steps, for dropout, are below
 
 TrainStep = Callable[[TrainState, dict[str, Any], jax.Array], tuple[TrainState, dict[str, jax.Array]]]
+Choose = Callable[[TrainState, dict[str, Any]], dict[str, Any]]
 
 
 class Read(NamedTuple):
@@ -52,6 +53,7 @@ def make_train_step(
     *,
     average_statistics: bool = False,
     draw: Draw | None = None,
+    choose: Choose | None = None,
     skip_nan: bool = False,
     ema: float = 0.0,
 ) -> TrainStep:
@@ -69,6 +71,7 @@ def make_train_step(
         average_statistics: average BatchNorm's running statistics over the devices after the step, for a model whose
             devices each use their own in the step.
         draw: makes the pictures, each device those of its part, from the ``numbers`` of the batch; None: they are in the batch.
+        choose: takes the examples to learn from those of the batch, see `make_choose_step`; None: all.
         skip_nan: a step whose loss or gradients are no numbers changes nothing, and counts as ``skipped``.
         ema: share of the state's averages that a step keeps, if it has any; less in the first steps, as 1 / 10, 2 / 11, ...
     """
@@ -117,11 +120,49 @@ def make_train_step(
         return after, sums
 
     train_step = jax.pmap(step, AXIS, in_axes=(0, 0, None), donate_argnums=(0,), devices=devices)
-    if draw is None:
-        return train_step
-    # A program of its own: it compiles by itself, and what follows is the very program of batches from the host.
-    draw_step = jax.pmap(functools.partial(_draw_batch, draw), AXIS, in_axes=(0, None), devices=devices)
-    return lambda state, batch, key: train_step(state, draw_step(batch, key), key)
+    # Drawing and choosing are programs of their own: they compile by themselves, and what follows is the very program of
+    # batches from the host.
+    draw_step = draw and jax.pmap(functools.partial(_draw_batch, draw), AXIS, in_axes=(0, None), devices=devices)
+
+    def whole_step(state: TrainState, batch: dict[str, Any], key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
+        batch = draw_step(batch, key) if draw_step else batch
+        return train_step(state, choose(state, batch) if choose else batch, key)
+
+    return whole_step
+
+
+def make_choose_step(
+    model: CRNN, candidates: int, devices: Sequence[jax.Device], weights: dict[str, Any] | None = None
+) -> Choose:
+    """A step that takes of so many neighbours in a batch the one with the largest loss, the hardest to read.
+
+    Training on what a network finds hard: Loshchilov and Hutter, "Online batch selection for faster training of neural
+    networks", 2015; that a small network may choose for a large one: Coleman et al., "Selection via proxy", 2020. Neighbours
+    compete, not all of a batch, so that the choice doesn't depend on the devices.
+
+    Args:
+        model: of the network that chooses.
+        candidates: N; the batch holds N times as many examples as are learned.
+        devices: the batch's places.
+        weights: ``params`` and ``batch_stats`` of that network; None: those of the state in training.
+    """
+
+    def choose(weights: dict[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        requests = batch.pop("requests")
+        groups = jax.tree.map(lambda x: x.reshape(-1, candidates, *x.shape[1:]), batch)
+
+        def losses(batch: dict[str, jax.Array]) -> jax.Array:
+            logits, lengths = cast(Columns, model.apply(weights, batch["images"], batch["widths"]))
+            return jnp.where(batch["weights"] > 0, _losses(model, logits, lengths, batch)[0], -1.0)  # rather any than none
+
+        # One after another: at once they would need N times the memory of a step.
+        hardest = jnp.argmax(jax.lax.map(losses, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), groups)), axis=0)
+        chosen = jax.tree.map(lambda x: x[jnp.arange(len(hardest)), hardest], groups)
+        return chosen | {"positions": chosen["positions"] // candidates, "requests": requests}
+
+    choose_step = jax.pmap(choose, AXIS, devices=devices)
+    chooser = None if weights is None else replicate(weights, devices)
+    return lambda state, batch: choose_step(state.weights if chooser is None else chooser, batch)
 
 
 def _losses(model: CRNN, logits: jax.Array, lengths: jax.Array, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
