@@ -27,7 +27,7 @@ from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu, prepare_gpu
 from crnn_jax.metrics import Score, wilson_interval
 from crnn_jax.models.crnn import CRNN, output_columns
-from crnn_jax.recognizer import load
+from crnn_jax.recognizer import Recognizer, load
 from crnn_jax.tasks import Task
 from crnn_jax.training import hosts, steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress
@@ -115,6 +115,7 @@ def _check_fit(task: Task, config: Config, devices: Sequence[jax.Device]) -> Non
         raise UserError(f"each of the {hosts.count()} processes must have as many devices as the others, not {dict(of_hosts)}")
     if config.drawing == "device":
         make_draw(task)  # or says why not
+    _chooser(task, config)  # likewise
     if config.head == "attention" and config.positions < task.max_length:
         raise UserError(f"{task.max_length} characters need as many positions, not {config.positions}")
     columns, width = output_columns(config.architecture, task.preparation.width), task.preparation.width
@@ -126,17 +127,24 @@ def _check_fit(task: Task, config: Config, devices: Sequence[jax.Device]) -> Non
         )
 
 
-def _choose(model: CRNN, task: Task, config: Config, devices: Sequence[jax.Device]) -> steps.Choose | None:
-    """What chooses among candidates."""
-    if config.candidates == 1:
-        return None
+def _chooser(task: Task, config: Config) -> Recognizer | None:
+    """The network that chooses among candidates, if it isn't the one in training."""
     if config.chooser is None:
-        return steps.make_choose_step(model, config.candidates, devices)
+        return None
     chooser = load(config.chooser)
     if (chooser.alphabet, chooser.preparation) != (task.alphabet, task.preparation):
         raise UserError(f"{config.chooser} can't choose: it was trained on other characters, or on pictures prepared otherwise")
-    network = CRNN.of(chooser.architecture, chooser.alphabet, chooser.preparation)
-    return steps.make_choose_step(network, config.candidates, devices, chooser.variables)
+    return chooser
+
+
+def _choose(model: CRNN, chooser: Recognizer | None, candidates: int, devices: Sequence[jax.Device]) -> steps.Choose | None:
+    """The step that chooses, by the network in training or another; None: there is nothing to choose from."""
+    if candidates == 1:
+        return None
+    if chooser is None:
+        return steps.make_choose_step(model, candidates, devices)
+    other = CRNN.of(chooser.architecture, chooser.alphabet, chooser.preparation)
+    return steps.make_choose_step(other, candidates, devices, chooser.variables)
 
 
 class _Pending(NamedTuple):
@@ -177,7 +185,7 @@ class _Run:
             devices,
             average_statistics=not synchronised,
             draw=draw,
-            choose=_choose(model, task, config, devices),
+            choose=_choose(model, _chooser(task, config), config.candidates, devices),
             skip_nan=config.on_nan == "skip",
             ema=config.ema,
         )

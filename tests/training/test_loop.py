@@ -132,6 +132,26 @@ def test_averages_are_read_with_and_go_on_bit_for_bit(tmp_path, monkeypatch):
     np.testing.assert_allclose(averages, last, atol=0.02)
 
 
+def test_a_run_that_chooses_its_pictures_goes_on_bit_for_bit(unbroken, tmp_path, monkeypatch):
+    config = dataclasses.replace(TINY, candidates=3, chooser=str(unbroken[0]))
+    report = run(tmp_path / "unbroken", config=config)
+    assert report.train_images == 8 * TINY.batch_size
+    assert metrics_of(tmp_path / "unbroken") != metrics_of(unbroken[0])
+    monkeypatch.setattr(loop, "_SAVE_SECONDS", 0)
+    with pytest.raises(RuntimeError, match="as if killed"):
+        run(tmp_path / "killed", bars_task(partial(Failing, index=(5 * 3 + 1) * TINY.batch_size)), config)
+    run(tmp_path / "killed", config=config)
+    assert_same_run(tmp_path / "unbroken", tmp_path / "killed")
+
+
+def test_a_network_for_other_pictures_can_t_choose(tmp_path):
+    with pytest.raises(UserError, match="captcha can't choose: it was trained on other characters"):
+        run(tmp_path / "run", config=dataclasses.replace(TINY, candidates=2, chooser="captcha"))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="captcha can't choose from 1 candidate: candidates must be at least 2"):
+        dataclasses.replace(TINY, chooser="captcha")
+
+
 def test_what_is_due_is_saved_once(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_SAVE_SECONDS", -1)  # always due
     saved, save = [], Checkpoints.save

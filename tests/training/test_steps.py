@@ -119,6 +119,28 @@ def test_averages_follow_the_network_slowly():
     assert not now.with_weights(other).params["classifier"]["bias"].any()
 
 
+@pytest.mark.parametrize("given", [False, True], ids=["by itself", "by another network"])
+def test_of_each_few_neighbours_the_hardest_is_learned(given):
+    model = CRNN(Architecture(backbone="light", rnn="none", hidden=16), TASK.alphabet.size)
+    tx = optax.sgd(1.0)
+    start, other = (
+        create_state(model, tx, jax.random.key(key), TASK.preparation.height, TASK.preparation.width) for key in (0, 1)
+    )
+    batch = next(batches(1, empty=(2, 6, 7)))
+    logits, lengths = model.apply((other if given else start).weights, batch["images"], batch["widths"])
+    losses = np.asarray(ctc.loss(logits, lengths, batch["labels"], batch["label_lengths"])[0])
+    # The last two are empty: it doesn't matter which is taken.
+    picks = [0 if losses[0] > losses[1] else 1, 3, 4 if losses[4] > losses[5] else 5, 6]
+    for count in (1, 2, 4):
+        devices = jax.devices()[:count]
+        choose = steps.make_choose_step(model, 2, devices, other.weights if given else None)
+        chosen = steps.gather(choose(steps.replicate(start, devices), steps.shard(batch, count, stop=True)))
+        for name in ("images", "widths", "labels", "label_lengths", "weights"):
+            np.testing.assert_array_equal(chosen[name], batch[name][picks])
+        assert chosen["positions"].tolist() == [0, 1, 2, 3]
+        assert chosen["requests"].reshape(count, 2).tolist() == [[1, 0]] * count
+
+
 def test_empty_places_do_not_count():
     _, metrics = run(2, count=1, empty=(0, 5, 6))
     assert metrics[0]["examples"] == BATCH - 3
