@@ -129,6 +129,8 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
     try:
         if argv[1:]:
             raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
+        if _DATA_DIR.value == "":
+            raise UserError("--data_dir is empty: name a folder of pictures, or leave it out")
         overrides = {name: flag.value for name, flag in _OVERRIDES.items() if flag.value is not None}
         epochs = recipe.schedule_epochs.get(overrides.get("lr_schedule", ""), recipe.config.epochs)
         config = replace(recipe.config, **{"epochs": epochs, **overrides})

@@ -125,8 +125,17 @@ def labels_of_names(folder: str | Path) -> Labels:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder")
-    rows = [Labelled(path, _COUNTER.sub("", path.stem), None, str(path)) for path in find_images([str(folder)])]
-    return Labels(folder / "names of the pictures", rows, [])
+    rows: list[Labelled] = []
+    problems: list[Problem] = []
+    for path in find_images([str(folder)]):
+        text = _COUNTER.sub("", path.stem)
+        if not text:
+            problems.append(Problem(str(path), "has a number for a name, and no text"))
+        elif not _is_unicode(text):
+            problems.append(Problem(ascii(str(path)), "has a name that is not UTF-8"))
+        else:
+            rows.append(Labelled(path, text, None, str(path)))
+    return Labels(folder / "names of the pictures", rows, problems)
 
 
 def label_problems(labels: Labels, requirements: Requirements | None = None) -> Iterator[Problem]:
@@ -273,7 +282,8 @@ def _parse_txt(path: Path, lines: list[str], problems: list[Problem], values: bo
 
 def _parse_table(path: Path, lines: list[str], problems: list[Problem]) -> Iterator[Labelled]:
     # In TSV a quote is a character like any other.
-    rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if path.suffix == ".tsv" else csv.DictReader(lines)
+    ended = (f"{line}\n" for line in lines)
+    rows = csv.DictReader(ended, delimiter="\t", quoting=csv.QUOTE_NONE) if path.suffix == ".tsv" else csv.DictReader(ended)
     try:
         columns = rows.fieldnames or []
         if lines and ("file" not in columns or "text" not in columns):
@@ -284,12 +294,25 @@ def _parse_table(path: Path, lines: list[str], problems: list[Problem]) -> Itera
             return
         for row in rows:
             place = f"{path}, line {rows.line_num}"
-            if row["file"] and row["text"]:
+            if None in row:  # where csv puts what is too much
+                problems.append(Problem(place, "has more columns than the first line"))
+            elif any("\n" in (cell or "") for cell in row.values()):
+                problems.append(Problem(place, "has a line end within a cell: a quote too many?"))
+            elif row["file"] and row["text"]:
                 yield Labelled(path.parent / row["file"], row["text"], (row.get("value") or "").strip() or None, place)
             else:
                 problems.append(Problem(place, "lacks a file or a text"))
     except csv.Error as error:
         problems.append(Problem(f"{path}, line {rows.line_num}", f"can't be read as a table ({error}): a quote too many?"))
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written down; names of files can hold any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text_problem(row: Labelled, requirements: Requirements | None) -> str | None:

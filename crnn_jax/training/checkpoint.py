@@ -181,6 +181,10 @@ class Checkpoints:
             for path in self._directory.iterdir():
                 if path.name.isdigit() and int(path.name) > number:
                     path.rename(path.with_name(f"{path.name}.damaged"))
+        self.reload()
+
+    def reload(self) -> None:
+        """Looks again for what is there."""
         self._manager.reload()
 
     def restore(self, number: int, like: TrainState) -> tuple[TrainState, Progress]:

@@ -51,7 +51,8 @@ class Config(Architecture):
         seed: of the parameters, the dropout and the examples.
         drawing: where training pictures are drawn: by processes of the ``host``, or by each ``device``, before its step.
         candidates: pictures among which each one that is learned is chosen: the hardest to read; 1: all are learned.
-        chooser: a run, file or packaged network (`crnn_jax.load`) to which they are hard; None: the one in training.
+        chooser: a run, file or packaged network (`crnn_jax.load`) to which they are hard; None: the one in training, or its
+            average where there is one.
         init_from: a run, file or packaged network (`crnn_jax.load`) whose weights a new run begins with, as far as they fit.
         on_nan: a step whose loss or gradients are no numbers ends the run (``stop``), or is left out and counted (``skip``).
         profile_steps: steps to record for TensorBoard's profiler, a few after the start; 0: none.

@@ -58,7 +58,8 @@ class MetricsFile:
 def write_whole(path: Path, text: str) -> None:
     """Writes a text file that is either whole or as it was before."""
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
+    # Bytes of a path that are no UTF-8 are written as JSON's escapes, which give the same path again.
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     temporary.replace(path)
 
 

@@ -38,7 +38,7 @@ from crnn_jax.training.heartbeat import heartbeat
 from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, write_json
 from crnn_jax.training.meters import Clock, EpochSums
 from crnn_jax.training.report import Report, save_plots
-from crnn_jax.training.rundir import RunDirectory, describe
+from crnn_jax.training.rundir import RunDirectory, describe, differences
 from crnn_jax.training.schedules import make_optimizer, make_schedule
 from crnn_jax.training.signals import stop_signals
 from crnn_jax.training.state import create_state, parameter_count
@@ -82,11 +82,13 @@ def train(
     if config.head == "attention" and not config.positions:
         config = replace(config, positions=task.max_length)  # into the checkpoint: reading knows no task
     devices = list(devices or _default_devices(config.batch_size))
-    _check_fit(task, config, devices)
     directory = RunDirectory(Path(workdir))
     # All check before one writes: its files would be another's reason to refuse.
     with hosts.all_or_none():
+        _check_fit(task, config, devices)
         directory.check(task, config, resume=resume)
+    if apart := differences(task, config, hosts.gather):
+        raise UserError(f"the processes of this run were not started alike: they differ in {', '.join(apart)}")
     with ExitStack() as stack:
         with hosts.all_or_none():
             if hosts.is_main():
@@ -131,9 +133,15 @@ def _chooser(task: Task, config: Config) -> Recognizer | None:
     """The network that chooses among candidates, if it isn't the one in training."""
     if config.chooser is None:
         return None
-    chooser = load(config.chooser)
+    try:
+        chooser = load(config.chooser, grammar=task.grammar)
+    except UserError as error:
+        raise UserError(f"no network to choose: {error}") from None
     if (chooser.alphabet, chooser.preparation) != (task.alphabet, task.preparation):
         raise UserError(f"{config.chooser} can't choose: it was trained on other characters, or on pictures prepared otherwise")
+    room, width = chooser.architecture, task.preparation.width
+    if output_columns(room, width) < output_columns(config.architecture, width) or 0 < room.positions < task.max_length:
+        raise UserError(f"{config.chooser} can't choose: it has too few columns or positions for texts that are to be learned")
     return chooser
 
 
@@ -143,7 +151,7 @@ def _choose(model: CRNN, chooser: Recognizer | None, candidates: int, devices: S
         return None
     if chooser is None:
         return steps.make_choose_step(model, candidates, devices)
-    other = CRNN.of(chooser.architecture, chooser.alphabet, chooser.preparation)
+    other = CRNN.of(chooser.architecture, chooser.alphabet, chooser.preparation, dtype=model.dtype)
     return steps.make_choose_step(other, candidates, devices, chooser.variables)
 
 
@@ -209,7 +217,8 @@ class _Run:
                 seed=config.seed,
                 host=hosts.number(),
                 hosts=hosts.count(),
-                ahead=2 * max(1, config.worker_count),
+                # Batches with candidates are large: a few less of them, yet work for all.
+                ahead=max(1 + max(1, config.worker_count), 2 * max(1, config.worker_count) // config.candidates),
             )
 
         self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
@@ -223,6 +232,8 @@ class _Run:
         restored = self._checkpoints.restore_newest(state)
         if len(set(hosts.gather(restored and restored[0]))) > 1:
             raise UserError(f"the processes see different checkpoints in {directory.checkpoints}: do all see the same disk?")
+        if hosts.count() > 1:
+            self._checkpoints.reload()  # one process may have put damaged ones aside
         if restored is not None:
             number, state, progress = restored
             self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
@@ -354,7 +365,7 @@ class _Run:
         metrics = {name: float(value) for name, value in steps.unreplicate(arrays).items()}
         self._requests = {name for name in ("stop", "save") if metrics[name]}
         if metrics["skipped"]:
-            logger.warning("step %d was left out, its loss is not a number: pictures %s", step, _listed(indices))
+            logger.warning("step %d was left out, its loss is not a number: %s", step, self._pictures(indices))
         self._skipped_in_a_row = self._skipped_in_a_row + 1 if metrics["skipped"] else 0
         if self._skipped_in_a_row == _MOST_SKIPPED:
             metrics["loss"] = math.nan  # no batch is to blame, but the parameters
@@ -368,11 +379,15 @@ class _Run:
         if not all(map(math.isfinite, values)):
             newest = self._checkpoints.newest
             kept = "nothing was saved" if newest is None else f"the checkpoint of step {self._checkpoints.step(newest)} is kept"
-            pictures = "" if indices is None else f" (pictures {_listed(indices)})"
+            pictures = "" if indices is None else f" ({self._pictures(indices)})"
             raise UserError(
                 f"the loss is not a number at step {step}{pictures}: try a smaller --learning_rate or --clip_norm, or"
                 f" --on_nan=skip; {kept}"
             )
+
+    def _pictures(self, indices: np.ndarray) -> str:
+        """The pictures of a batch; with candidates it doesn't say which of them were learned."""
+        return f"{'pictures' if self._config.candidates == 1 else 'some of the pictures'} {_listed(indices)}"
 
     def _end_epoch(self) -> None:
         config = self._config
@@ -385,7 +400,7 @@ class _Run:
             "val_loss": evaluation.loss,
             **self._summary(evaluation.score),
             "infeasible": int(self._epoch.infeasible),
-            "unreadable": sum(hosts.gather(len(self._unreadable))),
+            "unreadable": len(set().union(*hosts.gather(sorted(self._unreadable)))),
             "skipped": int(self._epoch.skipped),
             "learning_rate": float(make_schedule(config)(self._step - 1)),
             "images_per_second": round(self._clock.rate, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,17 +74,16 @@ def save_plots(task: Task, config: Config, directory: RunDirectory, evaluation: 
     plots.readings(evaluation.right[:12] + evaluation.wrong[:12], folder / "readings.png")
     plots.confusions(evaluation.score.confusions, folder / "confusions.png")
     model = Recognizer(config.architecture, task.alphabet, task.preparation, weights, task.grammar)
-    if (picture := _exhibit(task, config.seed)) is not None:
+    if (picture := _exhibit(task, config.seed, model)) is not None:
         plots.columns(model.prepare(picture).image, *model.probabilities(picture), task.alphabet, folder / "columns.png")
 
 
-def _exhibit(task: Task, seed: int) -> np.ndarray | None:
-    if task.exhibit:
-        return task.exhibit().image
-    source = task.source("test", seed)
+def _exhibit(task: Task, seed: int, model: Recognizer) -> np.ndarray | None:
+    """A picture that the network can be shown."""
+    source = [task.exhibit()] if task.exhibit else task.source("test", seed)
     for i in range(min(_EXHIBITS, len(source))):
-        try:
-            return source[i].image
-        except UnreadableImage:
-            continue
+        with suppress(UnreadableImage):  # of level 2 also a canvas in which no formula is found
+            picture = source[i].image
+            model.prepare(picture)
+            return picture
     return None

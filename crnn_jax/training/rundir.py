@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -32,6 +32,8 @@ _CHANGEABLE = frozenset(
         "eval_examples",
     }
 )
+
+_OWN = frozenset({"config.workers", "data.folder"})  # what each process of a run may have for itself
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class RunDirectory:
         """Whether a run was started here."""
         return self.config.exists()
 
+    @property
+    def _saved(self) -> bool:
+        """Whether there is, or was, a checkpoint: before the first one another run may have the directory."""
+        return self.checkpoints.is_dir() and any(path.name[0].isdigit() for path in self.checkpoints.iterdir())
+
     def check(self, task: Task, config: Config, *, resume: bool) -> None:
         """Checks that a run in this directory, if there is one, is the same one.
 
@@ -94,7 +101,8 @@ class RunDirectory:
         if self.started:
             if not resume:
                 raise UserError(f"{self.path} holds a run already: choose another --workdir, or go on with --resume=auto")
-            self._check_same(_wanted(task, config))
+            if self._saved:
+                self._check_same(_wanted(task, config))
         elif self.path.is_dir() and self.checkpoints.exists():
             raise UserError(f"{self.path} holds checkpoints but no config.json: choose another --workdir")
 
@@ -131,14 +139,32 @@ class RunDirectory:
             there = json.loads(self.config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{self.config}: can't be read ({error})") from None
+        if not isinstance(there, dict):
+            raise UserError(f"{self.config}: isn't of a run")
         old, new = _DEFAULTS | _flatten(there), _flatten(wanted)
-        changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        changed = _changed(old, new)
         fixed = [key for key in changed if key.removeprefix("config.") not in _CHANGEABLE]
         if fixed:
             what = ", ".join(f"{key} is {old.get(key)!r}, not {new.get(key)!r}" for key in fixed[:3])
             raise UserError(f"{self.path} holds another run ({what}): choose another --workdir")
         for key in changed:
             logger.info("%s was %r and is %r from here on", key.removeprefix("config."), old.get(key), new.get(key))
+
+
+def differences(task: Task, config: Config, gather: Callable[[Any], list[Any]]) -> list[str]:
+    """What sets the processes of a run apart that should be the same in all: names of options and parts of the task.
+
+    Args:
+        task: of this process.
+        config: likewise.
+        gather: the values of all processes, see `crnn_jax.training.hosts.gather`.
+    """
+    first, *others = (_flatten(wanted) for wanted in gather(_wanted(task, config)))
+    return sorted({key for other in others for key in _changed(first, other)} - _OWN)
+
+
+def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
 
 
 def _wanted(task: Task, config: Config) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def make_train_step(
             sums = {
                 "loss": jnp.sum(losses * batch["weights"]),
                 "examples": jnp.sum(batch["weights"] * feasible),
-                "infeasible": jnp.sum(batch["weights"] * ~feasible),
+                "infeasible": jnp.sum(batch["weights"] * ~feasible) + jnp.sum(batch.get("infeasible", 0.0)),
                 "characters": jnp.sum(jnp.any(jnp.argmax(logits, axis=-1) != logits.shape[-1] - 1, axis=1) * batch["weights"]),
             }
             return sums["loss"], (sums, updates["batch_stats"])
@@ -143,22 +143,36 @@ def make_choose_step(
     Args:
         model: of the network that chooses.
         candidates: N; the batch holds N times as many examples as are learned.
-        devices: the batch's places.
-        weights: ``params`` and ``batch_stats`` of that network; None: those of the state in training.
+        devices: D, the batch's places.
+        weights: ``params`` and ``batch_stats`` of that network; None: those of the state in training, or their averages where
+            there are some.
+
+    Returns:
+        From a replicated state and a batch of `shard` or of drawing, (D, N B / D, ...), to one of the same arrays,
+        (D, B / D, ...), and ``infeasible``, (D, B / D) float32: how many of those that were not chosen have labels that don't
+        fit their columns.
     """
 
     def choose(weights: dict[str, Any], batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
         requests = batch.pop("requests")
         groups = jax.tree.map(lambda x: x.reshape(-1, candidates, *x.shape[1:]), batch)
 
-        def losses(batch: dict[str, jax.Array]) -> jax.Array:
+        def judge(batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
             logits, lengths = cast(Columns, model.apply(weights, batch["images"], batch["widths"]))
-            return jnp.where(batch["weights"] > 0, _losses(model, logits, lengths, batch)[0], -1.0)  # rather any than none
+            losses, feasible = _losses(model, logits, lengths, batch)
+            there = batch["weights"] > 0
+            return jnp.where(there, losses, -1.0), there & ~feasible  # any example rather than an empty place
 
         # One after another: at once they would need N times the memory of a step.
-        hardest = jnp.argmax(jax.lax.map(losses, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), groups)), axis=0)
-        chosen = jax.tree.map(lambda x: x[jnp.arange(len(hardest)), hardest], groups)
-        return chosen | {"positions": chosen["positions"] // candidates, "requests": requests}
+        losses, infeasible = jax.lax.map(judge, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), groups))
+        hardest, places = jnp.argmax(losses, axis=0), jnp.arange(losses.shape[1])
+        chosen = jax.tree.map(lambda x: x[places, hardest], groups)
+        others = jnp.sum(infeasible, axis=0) - infeasible[hardest, places]
+        return chosen | {
+            "positions": chosen["positions"] // candidates,
+            "infeasible": others.astype(jnp.float32),
+            "requests": requests,
+        }
 
     choose_step = jax.pmap(choose, AXIS, devices=devices)
     chooser = None if weights is None else replicate(weights, devices)

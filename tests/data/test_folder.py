@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from crnn_jax.data.folder import find_images, read_labels
+from crnn_jax.data.folder import find_images, labels_of_names, read_labels
 from crnn_jax.errors import UserError
 
 
@@ -38,12 +40,26 @@ def test_csv_in_any_order_of_columns(tmp_path):
         ("AB\nCD\nEF\n", "labels.txt", "line 3: there is no picture 2.png"),
         ("picture,text\n0.png,a\n", "labels.csv", "columns file and text"),
         ("file,text\n0.png,\n", "labels.csv", "line 2"),
+        ("file,text\n0.png,1,234\n", "labels.csv", "line 2: has more columns than the first line"),
+        ("file\ttext\n0.png\tB\t1234\n", "labels.tsv", "line 2: has more columns than the first line"),
+        ('file,text\n0.png,"ab\n1.png,cd"\n', "labels.csv", "line 3: has a line end within a cell: a quote too many"),
     ],
 )
 def test_malformed_labels_name_file_and_line(tmp_path, labels, name, message):
     with pytest.raises(UserError, match=message) as caught:
         read_labels(folder(tmp_path, labels, name))
     assert name in str(caught.value)
+
+
+def test_names_of_pictures_that_hold_no_text(tmp_path):
+    for name in ("AB_1.png", "_2.png"):
+        (tmp_path / name).touch()
+    (tmp_path / os.fsdecode(b"caf\xe9_1.png")).touch()
+    labels = labels_of_names(tmp_path)
+    assert [row.text for row in labels.rows] == ["AB"]
+    first, second = sorted(str(problem) for problem in labels.problems)
+    assert first.endswith("caf\\udce9_1.png': has a name that is not UTF-8")
+    assert second.endswith("_2.png: has a number for a name, and no text")
 
 
 def test_labels_that_are_not_utf_8(tmp_path):

@@ -8,12 +8,17 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from sources import bars_task
 from training.test_loop import metrics_of, newest_step, state_of
+
+from crnn_jax import Config
+from crnn_jax.training.rundir import describe, differences
 
 PROGRAM = Path(__file__).parent.parent / "bars_run.py"
 
@@ -106,6 +111,21 @@ def test_two_processes_do_what_one_does(alone, together):
     assert_same(alone, together[0])
     assert "in 2 processes" in together[1][0]
     assert not together[1][1].strip()  # one of them tells
+
+
+def test_processes_that_were_started_otherwise_are_refused_by_all(tmp_path):
+    config = Config(workers=1)
+    others = [({}, {}), ({"seed": 1, "workers": 2}, {}), ({}, {"folder": "elsewhere", "digest": "2"})]
+
+    def gather(mine):
+        there = (
+            (replace(config, **changes), bars_task(data={"folder": "here", "digest": "1", **data})) for changes, data in others
+        )
+        return [mine, *({**describe(task), "config": asdict(other)} for other, task in there)]
+
+    task = bars_task(data={"folder": "here", "digest": "1"})
+    assert differences(task, config, gather) == ["config.seed", "data.digest"]
+    assert differences(task, config, lambda mine: [mine, mine]) == []
 
 
 def test_any_number_of_devices_in_one_process(alone, tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import threading
 from functools import partial
@@ -18,8 +19,10 @@ import crnn_jax
 from crnn_jax import Config, UserError
 from crnn_jax.data.folder import split_of
 from crnn_jax.errors import Interrupted
+from crnn_jax.locate import NoFormula
+from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import from_folder
-from crnn_jax.training import loop, steps
+from crnn_jax.training import loop, report, steps
 from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.loop import train
 
@@ -323,6 +326,43 @@ def test_directory_of_another_run_is_refused(unbroken, task, config, message):
 def test_resume_never_refuses_a_started_run(unbroken):
     with pytest.raises(UserError, match="holds a run already"):
         run(unbroken[0], resume=False)
+
+
+def test_a_refused_start_leaves_its_directory_to_others(tmp_path):
+    with pytest.raises(UserError, match="nowhere: there is no such directory"):
+        run(tmp_path, config=dataclasses.replace(TINY, init_from="nowhere"))
+    run(tmp_path, config=dataclasses.replace(TINY, epochs=1))
+    assert json.loads((tmp_path / "config.json").read_text())["config"]["init_from"] is None
+
+
+@pytest.mark.parametrize(("text", "message"), [("[]", "isn't of a run"), ("{", "can't be read")])
+def test_a_config_that_is_of_something_else_is_refused(unbroken, tmp_path, text, message):
+    shutil.copytree(unbroken[0], tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text(text)
+    with pytest.raises(UserError, match=f"config.json: {message}"):
+        run(tmp_path / "run")
+
+
+def test_the_first_picture_that_can_be_prepared_is_plotted(tmp_path):
+    class Unlocated(Bars):
+        """The first two pictures of the test can't be prepared."""
+
+        def __getitem__(self, index):
+            example = super().__getitem__(index)
+            return example._replace(image=example.image * (index > 1)) if self.key[0] == "test" else example
+
+    model = crnn_jax.load("level2-light")
+    prepare = Recognizer.prepare
+
+    def refuse_black(self, image):
+        if not image.any():
+            raise NoFormula("nothing in it")
+        return prepare(self, image)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recognizer, "prepare", refuse_black)
+        picture = report._exhibit(bars_task(Unlocated), 0, model)
+    np.testing.assert_array_equal(picture, Bars("test", 0)[2].image)
 
 
 def test_directory_that_can_t_be_written(tmp_path):

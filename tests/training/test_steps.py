@@ -138,7 +138,22 @@ def test_of_each_few_neighbours_the_hardest_is_learned(given):
         for name in ("images", "widths", "labels", "label_lengths", "weights"):
             np.testing.assert_array_equal(chosen[name], batch[name][picks])
         assert chosen["positions"].tolist() == [0, 1, 2, 3]
+        assert not chosen["infeasible"].any()
         assert chosen["requests"].reshape(count, 2).tolist() == [[1, 0]] * count
+
+
+def test_labels_that_do_not_fit_count_where_others_are_chosen_too():
+    model = CRNN(Architecture(backbone="light", rnn="none", hidden=16), TASK.alphabet.size, axis_name=steps.AXIS)
+    tx = optax.sgd(1.0)
+    devices = jax.devices()[:2]
+    state = steps.replicate(
+        create_state(model, tx, jax.random.key(0), TASK.preparation.height, TASK.preparation.width), devices
+    )
+    batch = next(batches(1))
+    batch["widths"][[0, 2, 3]] = 0  # no column is left
+    step = steps.make_train_step(model, tx, devices, choose=steps.make_choose_step(model, 2, devices))
+    sums = steps.unreplicate(step(state, steps.shard(batch, 2), jax.random.key(1))[1])
+    assert (sums["infeasible"], sums["examples"]) == (3, 3)
 
 
 def test_empty_places_do_not_count():
