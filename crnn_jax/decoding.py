@@ -12,7 +12,7 @@ import numpy as np
 from crnn_jax import ctc
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import ExpressionError, Grammar
+from crnn_jax.grammar import Grammar, value_of
 
 Decode = Literal["auto", "greedy", "beam"]
 # Probability that a text of a grammar must have. Readings of 40 pictures of dots or noise, of either level, had less than 5e-5,
@@ -107,11 +107,15 @@ class Decoder:
         return self._decoded(columns, text, float(greedy.confidences), list(map(Span, *spans)))
 
     def search(self, columns: np.ndarray) -> list[tuple[int, ...]]:
-        """The ids of the likeliest texts, held to the grammar if there is one, the likeliest first."""
+        """The ids of the likeliest texts, held to the grammar if there is one, the likeliest first; of logits (T, K + 1)."""
         return [hypothesis.ids for hypothesis in ctc.beam(columns[None], grammar=self.grammar, width=self.width)[0]]
 
     def aligned(self, columns: np.ndarray, ids: tuple[int, ...]) -> Decoded:
         """A text as if it were what was read, with the probability of all its alignments.
+
+        Args:
+            columns: logits, (T, K + 1).
+            ids: of the text's characters.
 
         Raises:
             ValueError: it takes more columns.
@@ -135,7 +139,7 @@ class Decoder:
         if self.grammar is None:
             return bool(text), None
         valid = self.grammar.contains(text) and (not text or confidence > max(_LEAST, geometric_mean(map(_nothing, views))))
-        return valid, _value(self.grammar, text) if valid else None
+        return valid, value_of(self.grammar, text) if valid else None
 
 
 def geometric_mean(probabilities: Iterable[float]) -> float:
@@ -147,10 +151,3 @@ def geometric_mean(probabilities: Iterable[float]) -> float:
 def _nothing(columns: np.ndarray) -> float:
     """Probability that there is no text at all."""
     return float(np.exp(ctc.log_probabilities(columns)[:, -1].sum()))
-
-
-def _value(grammar: Grammar, text: str) -> str | None:
-    try:
-        return grammar.value(text)
-    except ExpressionError:  # such as a division by zero
-        return None

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,6 @@ from crnn_jax.errors import UserError
 from crnn_jax.recognizer import Recognizer
 
 Format = Literal["weights", "stablehlo", "onnx"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 Network = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 _PLATFORMS = ("cpu", "cuda")
 

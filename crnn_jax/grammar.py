@@ -341,6 +341,14 @@ def check_grammar(grammar: Grammar, alphabet: Alphabet) -> None:
         raise UserError(f"the name {grammar.name!r} is taken: give {type(grammar).__name__} another one")
 
 
+def value_of(grammar: Grammar | None, text: str) -> str | None:
+    """What a text comes to; None where there is no such thing, as without a grammar or after a division by zero."""
+    try:
+        return grammar.value(text) if grammar else None
+    except ExpressionError:
+        return None
+
+
 def by_name(name: str, alphabet: Alphabet) -> Grammar:
     """A grammar of ours, such as a checkpoint names, of texts of an alphabet.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
-from crnn_jax.grammar import ExpressionError, Grammar
+from crnn_jax.grammar import Grammar, value_of
 
 Confusion = tuple[str, str]
 
@@ -106,17 +106,16 @@ class Score:
             "examples": self.examples,
         }
 
-    def value_summary(self) -> dict[str, float]:
-        """Further shares, for a task with a grammar."""
+    def grammar_summary(self, grammar: Grammar | None) -> dict[str, float]:
+        """Further shares, for a task with a grammar; that of values for one whose texts come to something."""
         examples = max(1, self.examples)
-        return {"exact_value": self.exact_value / examples, "computable": self.computable / examples}
+        value = {"exact_value": self.exact_value / examples} if grammar and grammar.computes else {}
+        return value | ({"computable": self.computable / examples} if grammar else {})
 
 
 def _same_value(grammar: Grammar, reading: str, text: str) -> bool:
-    try:
-        return grammar.value(reading) == grammar.value(text)
-    except ExpressionError:  # such as a division by zero
-        return False
+    value = value_of(grammar, reading)
+    return value is not None and value == value_of(grammar, text)
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

@@ -74,7 +74,8 @@ def compared(runs: Mapping[str, Sequence[dict[str, Any]]], path: Path) -> None:
     for axes in (loss, wrong):
         axes.grid(alpha=0.3, which="both")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    wrong.legend()
+    for text in wrong.legend().get_texts():
+        text.set_parse_math(False)  # names of runs may hold dollars
     _save(figure, path)
 
 

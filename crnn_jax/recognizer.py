@@ -269,6 +269,11 @@ class Recognizer:
             characters.append(Character(character, round(span.confidence, 6), x0, x1, box(character, x0, x1)))
         return Reading(read.text, round(read.confidence, 6), read.value, read.valid, tuple(characters))
 
+    def row(self, image: np.ndarray) -> np.ndarray:
+        """A prepared picture as characters are placed in it, (H, W, 3): lines that are read alone stand in a row."""
+        shown = [part.shows for part in self._row(image)]
+        return np.concatenate([image[box.y0 : box.y1, box.x0 : box.x1] for box in shown], axis=1)
+
     def _row(self, image: np.ndarray) -> tuple[Part, ...]:
         """The lines that are read alone, as if they stood in a row; or the whole picture."""
         if self.preparation.lines == 1:
@@ -413,6 +418,8 @@ def stored(name: str | Path, step: int | None = None) -> tuple[dict[str, Any], d
     if run.checkpoints.is_dir() or (path.is_dir() and file is None):
         variables, description = _from_run(run, step)
     elif file is not None:  # perhaps beside a folder of its name that holds something else
+        if step is not None:
+            raise UserError(f"{name}: is a single network; steps are those of a run that keeps the weights of every epoch")
         variables, description = weights.load(file)
     else:
         known = ", ".join(weights.names()) or "there are none"

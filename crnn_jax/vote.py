@@ -6,10 +6,12 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from crnn_jax.errors import UserError
+from crnn_jax.grammar import SEPARATOR, ExpressionError, evaluate
 
 NO_VALUE = "-"
 _VALUE = re.compile(r"-?\d+(\.\d+)?")
@@ -55,7 +57,8 @@ def vote(ballots: Sequence[Ballot], *, computable: bool = True) -> Ballot:
 def read_ballots(path: Path) -> list[Ballot]:
     """A file of readings as ``crnn-jax read --out`` writes it: text, tsv or json, one line a picture.
 
-    Of a line of text, a number after a space is the value; an empty one is of a picture that could not be read.
+    Of a line of text, a number after a space is the value where the text before it comes to that; an empty line is of a
+    picture that could not be read.
 
     Raises:
         UserError: it can't be read, or a line is malformed.
@@ -72,7 +75,7 @@ def _parse(line: str, place: str) -> Ballot:
     if (row := _object(line)) is not None:
         try:
             return _checked(Ballot(row["text"], row["value"], float(row["confidence"]), row["path"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             raise UserError(f"{place}: is JSON, but no reading") from None
     if "\t" in line:
         fields = line.split("\t")
@@ -82,14 +85,24 @@ def _parse(line: str, place: str) -> Ballot:
         except ValueError:
             raise UserError(f"{place}: must have path, text, value and confidence, separated by tabs") from None
     text, _, value = line.rpartition(" ")
-    return Ballot(text, value) if text and _VALUE.fullmatch(value) else Ballot(line)
+    return Ballot(text, value) if _comes_to(text, value) else Ballot(line)
+
+
+def _comes_to(text: str, value: str) -> bool:
+    """Whether a text is a formula that comes to this, to two decimals: a number may also be the last word of a text."""
+    *assignments, expression = text.split(SEPARATOR)
+    try:
+        variables = {assignment[:1]: int(assignment[2:]) for assignment in assignments}
+        return bool(_VALUE.fullmatch(value)) and round(100 * evaluate(expression, variables)) == 100 * Fraction(value)
+    except (ExpressionError, ValueError):
+        return False
 
 
 def _object(line: str) -> dict[str, Any] | None:
     """A line's JSON object; None: it's none, such as a text that begins with a brace."""
     try:
         row = json.loads(line) if line.startswith("{") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
 

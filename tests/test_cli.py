@@ -128,7 +128,6 @@ def test_pictures_of_other_kinds_are_read(capsys, trained, folder):
     [
         (["read", "nowhere/*.png", "--model", "x"], "matches no file"),
         (["read", "a.png", "--model", "nowhere"], "no such directory"),
-        (["read", "a.png"], "a.png: there is no such file"),
         (["check", "."], "--names"),
         (["evaluate", "."], "--names"),
         (["serve", "--host", "nowhere.invalid"], "can't listen"),
@@ -143,6 +142,23 @@ def test_mistakes_give_one_line_and_status_1(capsys, tmp_path, monkeypatch, argu
     assert (status, lines) == (1, [])
     assert len(err.splitlines()) == 1
     assert message in err
+
+
+def test_each_picture_has_a_line_where_none_can_be_opened(capsys, tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    status, lines, err = run(capsys, "read", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png", "--format", "json")
+    assert status == 1
+    assert [json.loads(line)["path"] for line in lines] == [str(tmp_path / f"{name}.png") for name in "abc"]
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == [str(tmp_path / f"{name}.png") for name in "abc"]
+
+
+def test_locate_does_not_write_over_its_pictures(capsys, tmp_path):
+    run(capsys, "generate", "level2", "--count", 2, "--out", tmp_path / "new")
+    before = (tmp_path / "new" / "0.png").read_bytes()
+    status, _, err = run(capsys, "locate", tmp_path / "new", "--out", tmp_path / "new")
+    assert (status, (tmp_path / "new" / "0.png").read_bytes()) == (1, before)
+    assert "name another folder" in err
 
 
 def test_folder_without_pictures(capsys, tmp_path):

@@ -1,7 +1,9 @@
 import pytest
 
+from crnn_jax.alphabet import Alphabet
 from crnn_jax.grammar import Level1
 from crnn_jax.metrics import Score, wilson_interval
+from crnn_jax.regular import Regular
 
 
 def test_counts_by_hand():
@@ -43,5 +45,13 @@ def test_values_by_hand():
     texts = ["1+2+3", "1+2+3", "1+2+3", "1+2+3", "2*2*2"]
     score = Score.of(readings, texts, Level1())
     assert (score.exact, score.computable, score.exact_value) == (2, 4, 3)
-    assert score.value_summary() == {"exact_value": 0.6, "computable": 0.8}
+    assert score.grammar_summary(Level1()) == {"exact_value": 0.6, "computable": 0.8}
     assert Score.of(readings[:2], texts[:2], Level1()) + Score.of(readings[2:], texts[2:], Level1()) == score
+    assert score.grammar_summary(None) == {}
+
+
+def test_texts_that_come_to_nothing_have_no_value_in_common():
+    grammar = Regular(r"[A-Z]{2} \d{2}", Alphabet("ABCD 129"))
+    score = Score.of(["AB 12", "AB 99", "CD 9"], ["AB 99", "AB 99", "CD 99"], grammar)
+    assert (score.exact, score.exact_value) == (1, 1)
+    assert score.grammar_summary(grammar) == {"computable": 2 / 3}

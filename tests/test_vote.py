@@ -39,6 +39,28 @@ def test_readings_of_a_task_without_values_all_vote(tmp_path):
     assert vote_files([tmp_path / name for name in "abc"])[0].text == "AC"
 
 
+@pytest.mark.parametrize("texts", [("AB 12", "AB 1Z", "AB 1Z"), ("B 1234", "K 77", "K 77"), ("12 34", "12 84", "12 84")])
+def test_a_number_that_ends_a_text_is_no_value_of_it(tmp_path, texts):
+    for name, text in zip("abc", texts, strict=True):
+        (tmp_path / name).write_text(f"{text}\nXYZ\n", encoding="utf-8")
+    assert [ballot.text for ballot in vote_files([tmp_path / name for name in "abc"])] == [texts[1], "XYZ"]
+
+
+def test_formulas_of_level_2_have_values(tmp_path):
+    lines = {
+        "a": "流=7;流/3 2.33",
+        "b": "流=7;流/8 0.88",
+        "c": "流=7;流/8 0.88",
+        "d": "流=7;流/",
+        "e": "流=7;流/",
+        "f": "流=7;流/",
+    }
+    for name, line in lines.items():
+        (tmp_path / name).write_text(f"{line}\n", encoding="utf-8")
+    (ballot,) = vote_files([tmp_path / name for name in lines])
+    assert (ballot.text, ballot.value) == ("流=7;流/8", "0.88")
+
+
 def test_texts_with_spaces_are_whole(tmp_path):
     for name, text in (("a", "hello world"), ("b", "hello there"), ("c", "hello there")):
         (tmp_path / name).write_text(f"{text}\nyes\n", encoding="utf-8")
@@ -54,6 +76,7 @@ def test_texts_with_spaces_are_whole(tmp_path):
         ("{}\n{}\n", "line 1: is JSON, but no reading"),
         ('{"text": ["1"], "value": null, "confidence": 1, "path": "a"}\n1\n', "line 1: is JSON, but no reading"),
         ('{ "text": "1"}\n1\n', "line 1: is JSON, but no reading"),
+        ('{"text": "1", "value": null, "confidence": 1' + "0" * 400 + ', "path": "a"}\n1\n', "line 1: is JSON, but no reading"),
         ("0.png\t1\t1\tnan\n1.png\t1\t1\t0.5\n", "line 1: must have path"),
     ],
 )
@@ -75,8 +98,8 @@ def test_a_picture_that_was_not_read_keeps_its_line_and_does_not_vote(tmp_path):
 
 def test_readings_may_begin_with_a_brace_and_hold_any_space(tmp_path):
     for name in "ab":
-        (tmp_path / name).write_text("{x}\na\u2028b\n", encoding="utf-8")
-    assert [ballot.text for ballot in vote_files([tmp_path / "a", tmp_path / "b"])] == ["{x}", "a\u2028b"]
+        (tmp_path / name).write_text("{x}\na\u2028b\n" + '{"a":' + "[" * 100_000, encoding="utf-8")
+    assert [ballot.text for ballot in vote_files([tmp_path / "a", tmp_path / "b"])][:2] == ["{x}", "a\u2028b"]
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -80,9 +80,17 @@ def test_files_that_are_none_of_ours(tmp_path):
     save_file({"a": np.zeros(3, np.float32)}, path)
     with pytest.raises(UserError, match="can't be read as a network"):
         weights.load(path)
+    save_file({"a": np.zeros(3, np.float32)}, path, {"description": "[1]"})
+    with pytest.raises(UserError, match="its description is no object"):
+        weights.load(path)
     save_file({"a": np.zeros(3, np.float32)}, path, {"description": json.dumps({"format": 9})})
     with pytest.raises(UserError, match="has format 9, this version reads format 1"):
         weights.load(path)
+
+
+def test_a_single_network_has_no_steps():
+    with pytest.raises(UserError, match="captcha-light: is a single network"):
+        crnn_jax.load("captcha-light", step=3)
 
 
 def test_a_name_that_is_none(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -107,6 +108,8 @@ def load_one(name: str, grammar: str | None, dtype: Dtype = "float32") -> Recogn
 def load_each(name: str | None, paths: Sequence[Path], grammar: str | None, dtype: Dtype) -> dict[str, Reader[Any]]:
     """The model that ``--model`` names, or those that suit the sizes of some pictures, by name; as `load`.
 
+    None where no picture can be opened, which whoever reads them will say of each.
+
     Raises:
         UserError: one can't be read, or none would suit any picture.
     """
@@ -148,6 +151,8 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
         for size in picture_sizes([path]):
             first.setdefault(suits(*size), (path, size))
     fitting = [name for name in first if name is not None]
+    if not first and not all_suit:
+        return []
     if not fitting or (all_suit and None in first):
         reason = "none can be opened"
         if None in first:
@@ -161,12 +166,17 @@ def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:
     return list(told.values())
 
 
+@functools.cache
+def _sizes() -> dict[tuple[int, int], str]:
+    """The tasks whose pictures have one size, by it."""
+    preparations = {name: TASKS[name]().preparation for name in ("captcha", "level1")}
+    return {(preparation.width, preparation.height): name for name, preparation in preparations.items()}
+
+
 def suits(width: int, height: int) -> str | None:
     """Which of our tasks pictures of a size are of; None: none."""
-    preparations = {name: TASKS[name]().preparation for name in ("captcha", "level1")}
-    for name, preparation in preparations.items():
-        if (width, height) == (preparation.width, preparation.height):
-            return name
+    if (width, height) in _sizes():
+        return _sizes()[width, height]
     strip = height <= STRIP_HEIGHT and width > 3 * height  # many a captcha is twice as wide as high
     canvas = height >= min(LINES) * LINE_HEIGHTS[0] and width >= BLOCK_WIDTH  # whole, or what someone cut out of one
     return "level2" if strip or canvas else None

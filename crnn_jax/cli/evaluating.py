@@ -65,7 +65,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         for label, (path, reading) in zip(labels, files, strict=True):
             bar.update()
             if isinstance(reading, UnreadableImage):
-                print(f"error: {reading}", file=sys.stderr)
+                print(f"{'note' if isinstance(reading, NoFormula) else 'error'}: {reading}", file=sys.stderr)
             if isinstance(reading, NoFormula):  # a mistake of ours, not of the file
                 judged.append(_Judged(path, label.text, NOTHING_READ))
             elif isinstance(reading, UnreadableImage):
@@ -76,7 +76,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     low, high = wilson_interval(score.exact, score.examples)
     report: dict[str, Any] = {
         **score.summary(),
-        **(score.value_summary() if model.grammar else {}),
+        **score.grammar_summary(model.grammar),
         "interval": [low, high],
         "valid": sum(j.reading.valid for j in judged) / max(1, len(judged)),
         "unreadable_files": len(failed),
@@ -97,8 +97,9 @@ def _print_report(report: dict[str, Any]) -> None:
     print(f"exact match                  {report['exact_match']:.4%} (95%: {low:.4%} to {high:.4%})")
     print(f"exact match, cut to length   {report['exact_match_document']:.4%}")
     print(f"character error rate         {report['cer']:.4%}")
-    if "computable" in report:
+    if "exact_value" in report:
         print(f"same value                   {report['exact_value']:.4%}")
+    if "computable" in report:
         print(f"computable                   {report['computable']:.4%}")
     print(f"valid readings               {report['valid']:.4%}")
     for true, read, count in report["confusions"][:10]:

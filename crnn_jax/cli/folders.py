@@ -32,7 +32,7 @@ from crnn_jax.data.folder import (
 )
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import SEPARATOR, ExpressionError, Grammar
+from crnn_jax.grammar import SEPARATOR, value_of
 from crnn_jax.regular import Regular
 from crnn_jax.training.log import progress_bar
 
@@ -99,7 +99,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         ):
             for i, example in enumerate(_drawn(task, arguments)):
                 Image.fromarray(example.image).save(folder / f"{i}.png")
-                value = _value(task.grammar, example.text)
+                value = value_of(task.grammar, example.text)
                 print(example.text if value is None else f"{example.text} {value}", file=labels, flush=True)
                 bar.update()
     except OSError as error:
@@ -114,13 +114,6 @@ def _drawn(task: tasks.Task, arguments: argparse.Namespace) -> Iterator[Example]
         return device_drawing.examples(task, arguments.seed, arguments.count)
     source = task.source("test" if arguments.judge else "generate", arguments.seed)
     return (source[i] for i in range(arguments.count))
-
-
-def _value(grammar: Grammar | None, text: str) -> str | None:
-    try:
-        return grammar.value(text) if grammar else None
-    except ExpressionError:  # a division by zero has no value
-        return None
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -218,6 +211,8 @@ def _locate(arguments: argparse.Namespace) -> int:
     if len(paths) == 1 and not Path(arguments.paths[0]).is_dir():
         print(f"{crops.save_stages(paths[0], out)} lines, see {out}")
         return 0
+    if inside := [path for path in paths if path.parent.resolve() == out.resolve()]:
+        raise UserError(f"--out={out}: strips would be written over {inside[0]} and the like: name another folder")
     names = Counter(path.stem for path in paths)
     if twice := [path for path in paths if names[path.stem] > 1]:
         raise UserError(f"{twice[0]}: another picture has the same name, {twice[0].stem}")

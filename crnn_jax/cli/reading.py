@@ -16,7 +16,7 @@ from crnn_jax.ahead import ahead
 from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, load_each, model_for, output
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.data.folder import find_images, picture_sizes
-from crnn_jax.data.images import UnreadableImage
+from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.training.log import progress_bar
 from crnn_jax.vote import NO_VALUE, vote_files
 
@@ -80,18 +80,26 @@ def _read_each(
         yield from read_files(models[chosen], paths, clock, decode)
         return
     sizes = [next(picture_sizes([path]), None) for path in paths]
-    # Any model says that a picture can't be opened.
-    suiting = [model_for(*size) if size else next(iter(models)) for size in sizes]
+    suiting = [model_for(*size) if size else None for size in sizes]
     readings = {
         name: read_files(model, [path for path, which in zip(paths, suiting, strict=True) if which == name], clock, decode)
         for name, model in models.items()
     }
     for path, size, name in zip(paths, sizes, suiting, strict=True):
-        if name is None:
-            assert size is not None  # or any model would have been chosen
+        if name is not None:
+            yield next(readings[name])
+        elif size is not None:
             yield path, UnreadableImage(f"{path}: is {size[0]}x{size[1]}, which suits none of our models: --model names one")
         else:
-            yield next(readings[name])
+            yield path, _why_not_opened(path)
+
+
+def _why_not_opened(path: Path) -> UnreadableImage:
+    try:
+        read_image(path)
+    except UnreadableImage as error:
+        return error
+    return UnreadableImage(f"{path}: could not be opened just now")
 
 
 class Clock:

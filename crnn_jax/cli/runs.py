@@ -23,9 +23,10 @@ from crnn_jax.training.rundir import RunDirectory
 from crnn_jax.training.status import describe_run
 
 if TYPE_CHECKING:
+    from crnn_jax.export import Format
     from crnn_jax.recognizer import Recognizer
 
-_SUFFIXES = {"weights": ".safetensors", "stablehlo": ".stablehlo", "onnx": ".onnx"}
+_SUFFIXES: dict[Format, str] = {"weights": ".safetensors", "stablehlo": ".stablehlo", "onnx": ".onnx"}
 _CONNECTIONS = 256  # to the server, at a time
 
 
@@ -142,7 +143,7 @@ def _compare(model: Recognizer, network: Callable[..., Any], count: int) -> int:
             widths = np.array([picture.shape[1] for picture in batch], np.int32)
             begun = time.perf_counter()
             logits, lengths = map(np.asarray, network(images, widths))
-            if first:
+            if first and len(batch) == BATCH_SIZE:  # others are compiled anew
                 seconds, timed = seconds + time.perf_counter() - begun, timed + len(batch)
             expected, expected_lengths = map(np.asarray, expect(images, widths))
             inside = np.arange(logits.shape[1])[None] < expected_lengths[:, None]
@@ -153,7 +154,9 @@ def _compare(model: Recognizer, network: Callable[..., Any], count: int) -> int:
     print(f"{differs} of {count} pictures are read in another way; the largest difference of a logit is {largest:.2g}")
     if timed:
         print(f"{timed / seconds:.0f} images/s in batches of {BATCH_SIZE}")
-    return 1 if differs > count // 100 else 0
+    if differs > count // 100:
+        raise UserError("that is more than one in a hundred: the file is there, but don't rely on it")
+    return 0
 
 
 def _pictures(model: Recognizer, count: int) -> list[np.ndarray]:

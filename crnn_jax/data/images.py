@@ -61,8 +61,11 @@ def to_rgb(image: Image.Image) -> np.ndarray:
         values = np.asarray(image, np.float64)
         # Some formats give 16 bits as mode I, whose 32 bits say nothing about the range.
         sixteen = image.mode.startswith("I;16") or values.max(initial=0) > 255
-        scaled = values / 257 if sixteen else values
+        shares = image.mode == "F" and values.max(initial=0) <= 1  # of white, as floats often are
+        scaled = values / 257 if sixteen else 255 * values if shares else values
         grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        if isinstance(clear := image.info.get("transparency"), int):  # the one level that is
+            grey[values == clear] = 255
         return np.repeat(grey[..., None], 3, axis=2)
     if "A" in image.getbands() or "transparency" in image.info:
         layer = image.convert("RGBA")

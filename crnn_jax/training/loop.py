@@ -491,7 +491,7 @@ class _Run:
         return report
 
     def _summary(self, score: Score) -> dict[str, float]:
-        return score.summary() | (score.value_summary() if self._task.grammar else {})
+        return score.summary() | score.grammar_summary(self._task.grammar)
 
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
         examples = min(examples, self._examples[split])

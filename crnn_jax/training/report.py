@@ -38,8 +38,8 @@ class Report:
         train_images_per_second: one over the other.
         devices: trained on.
         waited_for_batches: share of these seconds in which it waited for the next batch.
-        exact_value: share of readings that come to the same as their text; None for a task without a grammar.
-        computable: share of readings that are texts of the grammar; likewise.
+        exact_value: share of readings that come to the same as their text; None for a task that computes nothing.
+        computable: share of readings that are texts of the grammar; None for a task without one.
     """
 
     exact_match: float

@@ -71,6 +71,8 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             arrays = {name: file.get_tensor(name).astype(np.float32) for name in keys}
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: can't be read as a network ({type(error).__name__}: {error})") from None
+    if not isinstance(description, dict):
+        raise UserError(f"{path}: can't be read as a network (its description is no object)")
     if description.get("format") != FORMAT:
         raise UserError(f"{path}: has format {description.get('format')}, this version reads format {FORMAT}")
     return _nest(arrays), description

@@ -30,6 +30,18 @@ def test_sixteen_bits_are_scaled(tmp_path):
     np.testing.assert_array_equal(read[..., 0], GRADIENT)
 
 
+@pytest.mark.parametrize("white", [1, 255])
+def test_floats_are_levels_or_shares_of_white(tmp_path, white):
+    read = save(tmp_path / "float.tif", Image.fromarray(GRADIENT.astype(np.float32) * (white / 255)))
+    np.testing.assert_array_equal(read[..., 0], GRADIENT)
+
+
+def test_a_transparent_level_of_sixteen_bits_is_white(tmp_path):
+    deep = np.uint16([[30_000, 10 * 257]])
+    read = save(tmp_path / "deep.png", Image.fromarray(deep), transparency=30_000)
+    assert read[..., 0].tolist() == [[255, 10]]
+
+
 def test_transparency_lies_on_white(tmp_path):
     layer = np.zeros((2, 2, 4), np.uint8)
     layer[0, 0] = (10, 20, 30, 255)
