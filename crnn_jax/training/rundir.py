@@ -89,7 +89,7 @@ class RunDirectory:
 
     @property
     def _saved(self) -> bool:
-        """Whether there is, or was, a checkpoint: before the first one another run may have the directory."""
+        """Whether there is, or was, a checkpoint."""
         return self.checkpoints.is_dir() and any(path.name[0].isdigit() for path in self.checkpoints.iterdir())
 
     def check(self, task: Task, config: Config, *, resume: bool) -> None:
@@ -98,13 +98,13 @@ class RunDirectory:
         Raises:
             UserError: it is a run of another task or network, or any where ``resume`` is False.
         """
-        if self.started:
-            if not resume:
-                raise UserError(f"{self.path} holds a run already: choose another --workdir, or go on with --resume=auto")
-            if self._saved:
-                self._check_same(_wanted(task, config))
-        elif self.path.is_dir() and self.checkpoints.exists():
+        if not self._saved:  # a start that was refused, or ended before its first checkpoint, keeps nobody out
+            return
+        if not self.started:
             raise UserError(f"{self.path} holds checkpoints but no config.json: choose another --workdir")
+        if not resume:
+            raise UserError(f"{self.path} holds a run already: choose another --workdir, or go on with --resume=auto")
+        self._check_same(_wanted(task, config))
 
     @contextmanager
     def claim(self, task: Task, config: Config) -> Iterator[None]:
