@@ -93,8 +93,10 @@ def test_numbers_go_on_where_they_stopped():
     assert next(numbers)["indices"].tolist() == next(again)["indices"].tolist() == [8, 9, 10, 11]
 
 
-def test_a_run_draws_on_the_device(tmp_path):
-    assert crnn_jax.train(tasks.level1(), SMALL, tmp_path / "run").train_images == 24
+@pytest.mark.parametrize("candidates", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_draws_on_the_device(tmp_path, candidates):
+    config = dataclasses.replace(SMALL, candidates=candidates)
+    assert crnn_jax.train(tasks.level1(), config, tmp_path / "run").train_images == 24
 
 
 def test_what_it_cannot_do_is_refused_before_anything_is_written(tmp_path):
