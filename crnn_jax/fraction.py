@@ -17,11 +17,13 @@ from crnn_jax.box import Box, Part, Traced, resized
 from crnn_jax.data.contrast import brightest
 from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
 
-_EDGE, _BLUR = 10 / 13, 3 / 13  # darkness of a bar's outer rows, and of those beside them, for 1 in its middle: all is smoothed
+_OUTER = 10 / 13  # coverage of a bar's outer rows, for 1 in its middle: all is smoothed
+_BESIDE = 0.3  # of the rows beside them, for 1 in these; beside an arc, which is one row high, it is 3/7
+_INEXACT = 3, 0.03  # levels, and share of the outer row's, that the one beside it may be off
+_LEVEL = 0.65  # (1 + _BESIDE) / 2
 _RUN = 40  # columns of a bar that nothing interrupts, at least
 _MIDDLE = 50  # levels of a bar's middle from the background, at least
-_INEXACT = 8, 0.1  # levels, and share of the middle's, that a row may be off
-_LEAST_ALIKE = 0.3  # share of a bar's columns
+_LEAST_ALIKE = 130  # columns of a bar whose upper edge, lower edge or middle is seen, all added up: 315 where nothing covers it
 DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
 _COPIED, _THICKNESS = (90, 150), 3  # columns of a bar in one that isn't, and its rows, at least
 _FREE = -10, -4  # rows above its middle
@@ -81,7 +83,7 @@ def _written(strip: np.ndarray) -> Traced:
 def bars(strip: np.ndarray) -> list[Bar]:
     """The bars of a strip's fractions, from left to right."""
     darkness = _darkness(strip)
-    found = [*(_drawn_bars(darkness) if _is_drawn(darkness, strip) else _copied_bars(darkness))]
+    found = [*(_drawn_bars(darkness, strip) if _is_drawn(darkness, strip) else _copied_bars(darkness))]
     crowded = [_crowded(darkness, bar) for bar in found]
     # An arc may run along a row of digits as a bar does, but above it stands what they are made of.
     if min(crowded, default=0.0) < _CROWDED[0]:
@@ -107,21 +109,20 @@ def _is_drawn(darkness: np.ndarray, strip: np.ndarray) -> bool:
     return cv2.countNonZero(darkness) < (1 - DRAWN) * cv2.countNonZero(brightest(strip))
 
 
-def _drawn_bars(darkness: np.ndarray) -> Iterator[Bar]:
+def _drawn_bars(darkness: np.ndarray, strip: np.ndarray) -> Iterator[Bar]:
     """Those whose pixels are as they were drawn."""
-    dark = cv2.threshold(darkness, _MIDDLE - 1, 255, cv2.THRESH_BINARY)[1]
-    rows = np.flatnonzero(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((1, _RUN), np.uint8)).any(axis=1))
-    alike = _in_a_bar(_like_a_bar(darkness, rows))
-    # Of places with as many, where its ends are hidden by what touches it, the one that is dark there too.
-    likeness = alike * (BAR_WIDTH + 1) + _in_a_bar(dark[rows] > 0)
-    while alike.size:
-        row, x = divmod(int(np.argmax(likeness)), alike.shape[1])
-        if alike[row, x] < _LEAST_ALIKE * BAR_WIDTH:
+    dark = cv2.threshold(darkness, _MIDDLE - 1, 1, cv2.THRESH_BINARY)[1]
+    # An arc may be so bright that it parts a bar, or covers an edge of it; beside one, no two rows are dark.
+    middle = (cv2.boxFilter(dark, -1, (1, 3), normalize=False, borderType=cv2.BORDER_CONSTANT) >= 2).astype(np.uint8)
+    rows = np.flatnonzero(cv2.morphologyEx(middle, cv2.MORPH_OPEN, np.ones((1, _RUN), np.uint8)).any(axis=1))
+    likeness = _in_a_bar(_edges(strip, rows) + middle[rows])
+    while likeness.size:
+        row, x = divmod(int(np.argmax(likeness)), likeness.shape[1])
+        if likeness[row, x] < _LEAST_ALIKE:
             break
         y, equal = int(rows[row]), likeness[row, x : x + BAR_WIDTH] == likeness[row, x]
         x = _begun(darkness, x, x + int(np.argmin(np.append(equal, False))) - 1, y)
-        likeness[:, max(0, x - BAR_WIDTH + OVERLAP) : x + BAR_WIDTH - OVERLAP] = -1
-        alike[:, max(0, x - BAR_WIDTH + OVERLAP) : x + BAR_WIDTH - OVERLAP] = 0
+        likeness[:, max(0, x - BAR_WIDTH + OVERLAP) : x + BAR_WIDTH - OVERLAP] = 0
         bar = Bar(x, x + BAR_WIDTH, y)
         if _has_numbers(darkness, bar):
             yield bar
@@ -137,8 +138,8 @@ def _begun(darkness: np.ndarray, first: int, last: int, y: int) -> int:
 
 
 def _in_a_bar(columns: np.ndarray) -> np.ndarray:
-    """How many of the columns of a bar that begins at each are marked, (R, w) bool to (R, w - BAR_WIDTH + 1) int."""
-    counts: np.ndarray = np.cumsum(np.pad(columns, ((0, 0), (1, 0))), axis=1)
+    """What the columns of a bar that begins at each add up to, (R, w) uint8 to (R, w - BAR_WIDTH + 1) int."""
+    counts: np.ndarray = np.cumsum(np.pad(columns, ((0, 0), (1, 0))), axis=1, dtype=np.int32)
     return counts[:, BAR_WIDTH:] - counts[:, :-BAR_WIDTH]
 
 
@@ -170,23 +171,19 @@ def _has_numbers(darkness: np.ndarray, bar: Bar) -> bool:
     return all(np.count_nonzero(part > _INK) >= _LEAST_INK for part in parts)
 
 
-def _like_a_bar(darkness: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Where the pixels of some rows, with those above or with those below, could be of a bar's middle, (R, w) bool."""
-    padded = cv2.copyMakeBorder(darkness, 3, 3, 0, 0, cv2.BORDER_CONSTANT).astype(np.int16)
-    middle = padded[rows + 3]
-    least, share = _INEXACT
+def _edges(strip: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """How many edges are seen, upper and lower, of a bar that has some rows for its middle, (R, w) uint8."""
+    distances = cv2.copyTo(cv2.bitwise_not(strip), brightest(strip))
+    padded = cv2.copyMakeBorder(distances, 2, 2, 0, 0, cv2.BORDER_CONSTANT).astype(np.float32)
+    # The levels of a faint text, which contrast was stretched apart, are exact to a half of the least of them.
+    least = max(_INEXACT[0], _LEVEL * np.min(distances, where=distances > 0, initial=255))
 
-    def half(outwards: int) -> np.ndarray:
-        edge, blur, outside = (padded[rows + 3 + outwards * i] for i in (1, 2, 3))
-        inexact = least + share * edge
-        return (
-            (middle >= _MIDDLE)
-            & (np.abs(middle - np.minimum(255, edge / _EDGE)) <= inexact)
-            & (np.abs(blur - edge * _BLUR / _EDGE) <= inexact)
-            & (outside <= inexact)
-        )
+    def edge(outwards: int) -> np.ndarray:
+        outer, beside = padded[rows + 2 + outwards], padded[rows + 2 + 2 * outwards]
+        exact = np.abs(beside - _BESIDE * outer) <= least + _INEXACT[1] * outer
+        return exact.all(axis=2) & (outer.max(axis=2) >= _OUTER * _MIDDLE)
 
-    return half(-1) | half(1)
+    return edge(-1).astype(np.uint8) + edge(1)
 
 
 def _numbers(strip: np.ndarray, bar: Bar) -> Iterator[tuple[np.ndarray, Box]]:

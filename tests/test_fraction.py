@@ -1,5 +1,7 @@
 """Bars of fractions are found where they were drawn, and what stands above and below them becomes large."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from crnn_jax.drawing import level2, line
 from crnn_jax.drawing.random import Draws
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import SEPARATOR, Level2
-from crnn_jax.locate import find_strip, join
+from crnn_jax.locate import NoFormula, find_strip, join
 
 
 def strip_of(text, index, *, copy=False):
@@ -52,13 +54,13 @@ def drawn_at(monkeypatch):
 
 def test_a_bar_is_found_where_it_was_drawn(drawn_at):
     right = 0
-    for index in range(60):
+    for index in range(200):
         drawn_at.clear()
         strip, last = strip_of(Level2().sample(Draws(5, "train", index)), index)
         *_, bar, window = drawn_at
         found = fraction.bars(strip)
         right += len(found) == 1 and abs(found[0].x0 - (strip.shape[1] - last + bar + window)) <= 5
-    assert right >= 58
+    assert right >= 196
 
 
 @pytest.mark.parametrize("operator", "+-*")
@@ -69,7 +71,7 @@ def test_what_touches_a_bar_is_not_taken_for_a_part_of_it(drawn_at, operator):
         strip, last = strip_of(f"流=42072;圳=86;圳{operator}流/35864{operator}12", index)
         *_, bar, window = drawn_at
         found = fraction.bars(strip)
-        right += len(found) == 1 and abs(found[0].x0 - (strip.shape[1] - last + bar + window)) <= 2
+        right += len(found) == 1 and abs(found[0].x0 - (strip.shape[1] - last + bar + window)) <= 3
     assert right >= 59  # 58 with a minus, if the leftmost of equally good places were taken
 
 
@@ -78,6 +80,22 @@ def test_an_arc_along_digits_is_no_bar(index):
     """Pictures in which it was once taken for one."""
     strip = find_strip(tasks.level2().source("generate", 26)[index].image).image
     assert len(fraction.bars(equalize(strip, "stretch") * strip.any(axis=2, keepdims=True))) == 1
+
+
+@pytest.mark.parametrize("index", [200, 878, 966, 1144, 1214, 1228, 1378, 1827])
+def test_an_arc_along_a_bar_does_not_hide_it(index):
+    """Pictures in which it once did."""
+    strip = find_strip(tasks.level2().source("generate", 27)[index].image).image
+    assert len(fraction.bars(equalize(strip, "stretch") * strip.any(axis=2, keepdims=True))) == 1
+
+
+def test_bars_of_faint_texts_are_found():
+    source, found = tasks.level2("faint").source("generate", 28), 0
+    for index in range(40):
+        with suppress(NoFormula):
+            strip = find_strip(source[index].image).image
+            found += len(fraction.bars(equalize(strip, "stretch") * strip.any(axis=2, keepdims=True))) == 1
+    assert found >= 32
 
 
 def test_several_fractions_and_none():
