@@ -42,6 +42,7 @@ def test_locating_is_compared_on_ordinary_and_faint_canvases():
     assert rows[0].ours == 100  # both canvases' lines
 
 
+@pytest.mark.slow
 def test_drawing_is_compared_with_the_package(monkeypatch):
     monkeypatch.setattr(draw, "_PICTURES", dict.fromkeys(draw._PICTURES, 3))
     monkeypatch.setattr(draw, "_ON_DEVICE", {"captchas": draw._ON_DEVICE["captchas"]})
@@ -52,6 +53,7 @@ def test_drawing_is_compared_with_the_package(monkeypatch):
     assert abs(rows["captchas, device and host: mean level"].ratio - 1) < 0.03
 
 
+@pytest.mark.slow
 def test_the_server_is_compared_with_itself_asked_one_after_another(monkeypatch):
     monkeypatch.setattr(serve, "_CLIENTS", (3,))
     rows = {row.name.partition(": ")[2]: row for row in serve.rows(12, seed=0)}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import shutil
 import signal
 import time
 
@@ -20,11 +21,17 @@ from crnn_jax.training.rundir import RunDirectory
 LONGER = dataclasses.replace(TINY, epochs=3)
 
 
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("two_epochs")
+    run(workdir, config=dataclasses.replace(LONGER, epochs=2))
+    return workdir
+
+
 @pytest.fixture
-def begun(tmp_path):
+def begun(two_epochs, tmp_path):
     """A run of two epochs, whose weights were saved at steps 4 and 8."""
-    run(tmp_path, config=LONGER.__class__(**{**vars(LONGER), "epochs": 2}))
-    return tmp_path
+    return shutil.copytree(two_epochs, tmp_path / "begun")
 
 
 def newest_file(workdir, item):
@@ -129,6 +136,7 @@ def test_a_run_that_is_spoilt_ends_even_so(tmp_path, monkeypatch):
         run(tmp_path, config=dataclasses.replace(TINY, on_nan="skip"))
 
 
+@pytest.mark.slow
 def test_a_step_is_the_same_whether_or_not_it_could_be_left_out(tmp_path):
     for on_nan in ("stop", "skip"):
         run(tmp_path / on_nan, config=dataclasses.replace(TINY, on_nan=on_nan))

@@ -455,6 +455,7 @@ def test_steps_are_recorded_on_request(tmp_path, monkeypatch, caplog):
     assert list((tmp_path / "again" / "profile").rglob("*.xplane.pb"))
 
 
+@pytest.mark.slow
 def test_epochs_of_one_step(tmp_path):
     run(tmp_path, config=dataclasses.replace(TINY, epochs=21, steps_per_epoch=1, rnn="none"))
     assert len(metrics_of(tmp_path)) == 21
