@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
+from flax.errors import FlaxError
 
 from crnn_jax import ctc, weights
 from crnn_jax import grammar as grammars
@@ -319,7 +320,14 @@ class Recognizer:
             return _Output(logits, lengths, ctc.greedy(logits, lengths), attended[0] if attended else None)
 
         def run_part(images: np.ndarray, widths: np.ndarray) -> _Output:
-            return jax.tree.map(np.asarray, run(self.variables, images, widths))
+            try:
+                return jax.tree.map(np.asarray, run(self.variables, images, widths))
+            except (
+                FlaxError
+            ) as error:  # only known now: to find out when it is loaded would take as long as a compilation begins
+                raise UserError(
+                    f"the network's arrays don't suit its description: {str(error).partition(' (http')[0]}"
+                ) from None
 
         known: set[tuple[int, ...]] = set()
 

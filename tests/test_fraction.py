@@ -85,7 +85,7 @@ def test_an_arc_along_digits_is_no_bar(index):
 @pytest.mark.parametrize("index", [200, 878, 966, 1144, 1214, 1228, 1378, 1827])
 def test_an_arc_along_a_bar_does_not_hide_it(index):
     """Pictures in which it once did."""
-    strip = find_strip(tasks.level2().source("generate", 27)[index].image).image
+    strip = find_strip(tasks.level2().source("test", 27)[index].image).image
     assert len(fraction.bars(equalize(strip, "stretch") * strip.any(axis=2, keepdims=True))) == 1
 
 

@@ -132,6 +132,18 @@ def test_a_file_of_another_version_is_one_line(tmp_path):
             crnn_jax.load(tmp_path / "a.safetensors")
 
 
+@pytest.mark.parametrize(
+    "change", [lambda arrays: arrays.pop("classifier"), lambda arrays: arrays["classifier"].update(bias=np.zeros(3))]
+)
+def test_arrays_that_do_not_suit_their_description_are_one_line(tmp_path, change):
+    variables, description = weights.load(weights.packaged("level1-light"))
+    change(variables["params"])
+    weights.save(tmp_path / "a.safetensors", variables, description)
+    with pytest.raises(UserError, match=r"arrays don't suit its description: .*classifier") as error:
+        crnn_jax.load(tmp_path / "a.safetensors").read([np.full((60, 180, 3), 255, np.uint8)])
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("task", ["level1", "level2"])
 def test_reading_without_a_model(tmp_path, capsys, task):
     assert main(["generate", task, "--count", "3", "--out", str(tmp_path / "a")]) == 0
