@@ -17,13 +17,15 @@ from crnn_jax.box import Box, Part, Traced, resized
 from crnn_jax.data.contrast import brightest
 from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
 
-_OUTER = 10 / 13  # coverage of a bar's outer rows, for 1 in its middle: all is smoothed
-_BESIDE = 0.3  # of the rows beside them, for 1 in these; beside an arc, which is one row high, it is 3/7
+# All is smoothed: a bar's outer rows have 10/13 of its strength, and those beside them 3/13, which is this share.
+# Beside an arc, which is one row high, it is 3/7.
+_BESIDE = 0.3
 _INEXACT = 3, 0.03  # levels, and share of the outer row's, that the one beside it may be off
-_LEVEL = 0.65  # (1 + _BESIDE) / 2
 _RUN = 40  # columns of a bar that nothing interrupts, at least
-_MIDDLE = 50  # levels of a bar's middle from the background, at least
-_LEAST_ALIKE = 130  # columns of a bar whose upper edge, lower edge or middle is seen, all added up: 315 where nothing covers it
+_DARK = 50  # levels of a bar's rows from the background, at least
+# Columns of a bar whose upper edge, lower edge or middle is seen, all added up: 315 where nothing covers it, at most 105 of an
+# arc, which has no such edges. So many that nothing else needs to be seen.
+_LEAST_ALIKE, _UNMISTAKABLE = 130, 250
 DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
 _COPIED, _THICKNESS = (90, 150), 3  # columns of a bar in one that isn't, and its rows, at least
 _FREE = -10, -4  # rows above its middle
@@ -111,20 +113,21 @@ def _is_drawn(darkness: np.ndarray, strip: np.ndarray) -> bool:
 
 def _drawn_bars(darkness: np.ndarray, strip: np.ndarray) -> Iterator[Bar]:
     """Those whose pixels are as they were drawn."""
-    dark = cv2.threshold(darkness, _MIDDLE - 1, 1, cv2.THRESH_BINARY)[1]
-    # An arc may be so bright that it parts a bar, or covers an edge of it; beside one, no two rows are dark.
+    dark = cv2.threshold(darkness, _DARK - 1, 1, cv2.THRESH_BINARY)[1]
+    # Two rows of three: an arc may be bright, and cover one of a bar's.
     middle = (cv2.boxFilter(dark, -1, (1, 3), normalize=False, borderType=cv2.BORDER_CONSTANT) >= 2).astype(np.uint8)
     rows = np.flatnonzero(cv2.morphologyEx(middle, cv2.MORPH_OPEN, np.ones((1, _RUN), np.uint8)).any(axis=1))
     likeness = _in_a_bar(_edges(strip, rows) + middle[rows])
     while likeness.size:
         row, x = divmod(int(np.argmax(likeness)), likeness.shape[1])
-        if likeness[row, x] < _LEAST_ALIKE:
+        alike = likeness[row, x]
+        if alike < _LEAST_ALIKE:
             break
         y, equal = int(rows[row]), likeness[row, x : x + BAR_WIDTH] == likeness[row, x]
         x = _begun(darkness, x, x + int(np.argmin(np.append(equal, False))) - 1, y)
         likeness[:, max(0, x - BAR_WIDTH + OVERLAP) : x + BAR_WIDTH - OVERLAP] = 0
         bar = Bar(x, x + BAR_WIDTH, y)
-        if _has_numbers(darkness, bar):
+        if alike >= _UNMISTAKABLE or _has_numbers(darkness, bar):
             yield bar
 
 
@@ -174,14 +177,14 @@ def _has_numbers(darkness: np.ndarray, bar: Bar) -> bool:
 def _edges(strip: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """How many edges are seen, upper and lower, of a bar that has some rows for its middle, (R, w) uint8."""
     distances = cv2.copyTo(cv2.bitwise_not(strip), brightest(strip))
-    padded = cv2.copyMakeBorder(distances, 2, 2, 0, 0, cv2.BORDER_CONSTANT).astype(np.float32)
-    # The levels of a faint text, which contrast was stretched apart, are exact to a half of the least of them.
-    least = max(_INEXACT[0], _LEVEL * np.min(distances, where=distances > 0, initial=255))
+    padded = cv2.copyMakeBorder(distances, 2, 2, 0, 0, cv2.BORDER_CONSTANT)
+    # The levels of a faint text, whose contrast was stretched, are exact to half of the least of them.
+    least = max(_INEXACT[0], (1 + _BESIDE) / 2 * float(np.min(distances, where=distances > 0, initial=255)))
 
     def edge(outwards: int) -> np.ndarray:
-        outer, beside = padded[rows + 2 + outwards], padded[rows + 2 + 2 * outwards]
+        outer, beside = (padded[rows + 2 + i * outwards].astype(np.float32) for i in (1, 2))
         exact = np.abs(beside - _BESIDE * outer) <= least + _INEXACT[1] * outer
-        return exact.all(axis=2) & (outer.max(axis=2) >= _OUTER * _MIDDLE)
+        return exact.all(axis=2) & (outer.max(axis=2) >= _DARK)
 
     return edge(-1).astype(np.uint8) + edge(1)
 

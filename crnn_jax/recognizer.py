@@ -309,6 +309,15 @@ class Recognizer:
         """
         return self._model.apply(self.variables, images, widths)  # type: ignore[return-value]
 
+    def fresh_variables(self) -> dict[str, Any]:
+        """The shapes that the architecture's arrays have, `jax.ShapeDtypeStruct` in the place of each."""
+        width = self.preparation.stack([], 1).shape[2]
+        image, used = (
+            jax.ShapeDtypeStruct((1, self.preparation.height, width, 3), np.uint8),
+            jax.ShapeDtypeStruct((1,), np.int32),
+        )
+        return jax.eval_shape(self._model.init, jax.random.key(0), image, used)
+
     @cached_property
     def _run(self) -> Callable[[np.ndarray, np.ndarray], _Output]:
         """What the network makes of prepared pictures, (B, H, W, 3) uint8, of which widths, (B,) int, count; on the host."""
@@ -320,14 +329,7 @@ class Recognizer:
             return _Output(logits, lengths, ctc.greedy(logits, lengths), attended[0] if attended else None)
 
         def run_part(images: np.ndarray, widths: np.ndarray) -> _Output:
-            try:
-                return jax.tree.map(np.asarray, run(self.variables, images, widths))
-            except (
-                FlaxError
-            ) as error:  # only known now: to find out when it is loaded would take as long as a compilation begins
-                raise UserError(
-                    f"the network's arrays don't suit its description: {str(error).partition(' (http')[0]}"
-                ) from None
+            return jax.tree.map(np.asarray, run(self.variables, images, widths))
 
         known: set[tuple[int, ...]] = set()
 
@@ -409,9 +411,12 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     """
     variables, description = stored(name, step)
     try:
-        return _recognizer(variables, description, grammar, dtype)
+        network = _recognizer(variables, description, grammar, dtype)
     except (KeyError, TypeError) as error:
         raise _unsuitable(name, error) from None
+    if Path(name).suffix == weights.SUFFIX:  # perhaps from elsewhere
+        _check_arrays(name, network)
+    return network
 
 
 def stored(name: str | Path, step: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -442,6 +447,24 @@ def stored(name: str | Path, step: int | None = None) -> tuple[dict[str, Any], d
 
 def _unsuitable(name: str | Path, why: object) -> UserError:
     return UserError(f"{name}: its description doesn't suit this version of the library ({why})")
+
+
+def _check_arrays(name: str | Path, network: Recognizer) -> None:
+    """Refuses a network whose arrays aren't those of its architecture: flax would say so of some, at the first picture."""
+    try:
+        expected = _shapes(network.fresh_variables())
+    except (FlaxError, TypeError, ValueError) as error:
+        raise _unsuitable(name, str(error).partition("\n")[0]) from None
+    wrong = sorted(expected.items() ^ _shapes(network.variables).items())
+    if wrong:
+        raise _unsuitable(name, f"arrays of other places or shapes than {wrong[0][0]}, and {len(wrong) - 1} more")
+
+
+def _shapes(variables: Any) -> dict[str, tuple[int, ...]]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): x.shape
+        for path, x in jax.tree_util.tree_leaves_with_path(variables)
+    }
 
 
 def _recognizer(variables: dict[str, Any], description: dict[str, Any], grammar: Grammar | None, dtype: Dtype) -> Recognizer:

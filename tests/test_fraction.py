@@ -1,7 +1,5 @@
 """Bars of fractions are found where they were drawn, and what stands above and below them becomes large."""
 
-from contextlib import suppress
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,7 @@ from crnn_jax.drawing import level2, line
 from crnn_jax.drawing.random import Draws
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import SEPARATOR, Level2
-from crnn_jax.locate import NoFormula, find_strip, join
+from crnn_jax.locate import find_strip, join
 
 
 def strip_of(text, index, *, copy=False):
@@ -72,7 +70,7 @@ def test_what_touches_a_bar_is_not_taken_for_a_part_of_it(drawn_at, operator):
         *_, bar, window = drawn_at
         found = fraction.bars(strip)
         right += len(found) == 1 and abs(found[0].x0 - (strip.shape[1] - last + bar + window)) <= 3
-    assert right >= 59  # 58 with a minus, if the leftmost of equally good places were taken
+    assert right >= 59  # 57 with a minus, if the leftmost of equally good places were taken
 
 
 @pytest.mark.parametrize("index", [406, 3430, 5766])
@@ -82,20 +80,28 @@ def test_an_arc_along_digits_is_no_bar(index):
     assert len(fraction.bars(equalize(strip, "stretch") * strip.any(axis=2, keepdims=True))) == 1
 
 
-@pytest.mark.parametrize("index", [200, 878, 966, 1144, 1214, 1228, 1378, 1827])
-def test_an_arc_along_a_bar_does_not_hide_it(index):
-    """Pictures in which it once did."""
+@pytest.mark.parametrize(
+    ("index", "place"), [(200, 724), (878, 439), (966, 497), (1144, 323), (1214, 669), (1228, 450), (1378, 553), (1827, 530)]
+)
+def test_an_arc_along_a_bar_does_not_hide_it(index, place):
+    """Pictures in which it once did, and where their bars were drawn."""
     strip = find_strip(tasks.level2().source("test", 27)[index].image).image
-    assert len(fraction.bars(equalize(strip, "stretch") * strip.any(axis=2, keepdims=True))) == 1
+    (bar,) = fraction.bars(equalize(strip, "stretch") * strip.any(axis=2, keepdims=True))
+    assert abs(bar.x0 - place) <= 5
 
 
-def test_bars_of_faint_texts_are_found():
-    source, found = tasks.level2("faint").source("generate", 28), 0
-    for index in range(40):
-        with suppress(NoFormula):
-            strip = find_strip(source[index].image).image
-            found += len(fraction.bars(equalize(strip, "stretch") * strip.any(axis=2, keepdims=True))) == 1
-    assert found >= 32
+def test_bars_of_faint_texts_are_found(drawn_at):
+    right = 0
+    for index in range(60):
+        drawn_at.clear()
+        draws = Draws(6, "train", index)
+        ink = line.choose_ink(draws, darkest=True)
+        crops = level2.draw_crops(Level2().sample(draws), ink, level2.FAINT, draws)
+        strip = join(crops)
+        *_, bar, window = drawn_at
+        found = fraction.bars(equalize(strip, "stretch") * strip.any(axis=2, keepdims=True))
+        right += len(found) == 1 and abs(found[0].x0 - (strip.shape[1] - crops[-1].shape[1] + bar + window)) <= 5
+    assert right >= 50
 
 
 def test_several_fractions_and_none():

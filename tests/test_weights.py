@@ -132,16 +132,39 @@ def test_a_file_of_another_version_is_one_line(tmp_path):
             crnn_jax.load(tmp_path / "a.safetensors")
 
 
+def _without(folder, name):
+    del folder[name]
+
+
 @pytest.mark.parametrize(
-    "change", [lambda arrays: arrays.pop("classifier"), lambda arrays: arrays["classifier"].update(bias=np.zeros(3))]
+    ("change", "message"),
+    [
+        (lambda v: _without(v, "batch_stats"), "has no batch_stats"),
+        (lambda v: _without(v["params"], "classifier"), "params/classifier"),
+        (lambda v: v["params"]["classifier"].update(bias=np.zeros(3)), "params/classifier/bias"),
+        (lambda v: v["params"].update(classifier=np.zeros(3)), "params/classifier"),
+        (lambda v: v["batch_stats"]["Normalization_0"]["norm"].update(mean=np.zeros(1)), "norm/mean"),
+        (lambda v: v.update(intermediates={"a": np.zeros(3)}), "intermediates/a"),
+        (lambda v: v["params"].update({"classifier/bias/b": np.zeros(3)}), "can't be read as a network"),
+    ],
 )
-def test_arrays_that_do_not_suit_their_description_are_one_line(tmp_path, change):
+def test_a_file_with_other_arrays_than_its_network_is_one_line(tmp_path, change, message):
     variables, description = weights.load(weights.packaged("level1-light"))
-    change(variables["params"])
+    change(variables)
     weights.save(tmp_path / "a.safetensors", variables, description)
-    with pytest.raises(UserError, match=r"arrays don't suit its description: .*classifier") as error:
-        crnn_jax.load(tmp_path / "a.safetensors").read([np.full((60, 180, 3), 255, np.uint8)])
+    with pytest.raises(UserError, match=message) as error:
+        crnn_jax.load(tmp_path / "a.safetensors")
     assert "\n" not in str(error.value)
+
+
+def test_numbers_that_are_none_are_refused(tmp_path):
+    variables, description = weights.load(weights.packaged("level1-light"))
+    arrays = {name: array.astype(np.float16) for name, array in weights._flatten(variables).items()}
+    arrays["params/classifier/bias"][0] = np.nan
+    header = {"description": json.dumps({**description, "format": weights.FORMAT})}
+    save_file(arrays, tmp_path / "a.safetensors", header)
+    with pytest.raises(UserError, match="holds what is no number"):
+        crnn_jax.load(tmp_path / "a.safetensors")
 
 
 @pytest.mark.parametrize("task", ["level1", "level2"])

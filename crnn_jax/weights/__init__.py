@@ -69,13 +69,19 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             description = json.loads((file.metadata() or {})["description"])
             keys = file.keys()  # it is no dictionary
             arrays = {name: file.get_tensor(name).astype(np.float32) for name in keys}
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        variables = _nest(arrays)
+    # numpy has no bfloat16; and an array may stand where others make a folder, or JSON be nested too deep.
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise UserError(f"{path}: can't be read as a network ({type(error).__name__}: {error})") from None
     if not isinstance(description, dict):
         raise UserError(f"{path}: can't be read as a network (its description is no object)")
     if description.get("format") != FORMAT:
         raise UserError(f"{path}: has format {description.get('format')}, this version reads format {FORMAT}")
-    return _nest(arrays), description
+    if lacking := {"params", "batch_stats"} - variables.keys():
+        raise UserError(f"{path}: can't be read as a network (it has no {min(lacking)})")
+    if any(not np.all(np.isfinite(array)) for array in arrays.values()):
+        raise UserError(f"{path}: can't be read as a network (it holds what is no number)")
+    return variables, description
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
