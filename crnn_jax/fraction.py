@@ -24,7 +24,7 @@ _INEXACT = 3, 0.03  # levels, and share of the outer row's, that the one beside 
 _RUN = 40  # columns of a bar that nothing interrupts, at least
 _DARK = 50  # levels of a bar's rows from the background, at least
 # Columns of a bar whose upper edge, lower edge or middle is seen, all added up: 315 where nothing covers it, at most 105 of an
-# arc, which has no such edges. So many that nothing else needs to be seen.
+# arc, which has no such edges. The other one: so many that nothing else needs to be seen.
 _LEAST_ALIKE, _UNMISTAKABLE = 130, 250
 DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
 _COPIED, _THICKNESS = (90, 150), 3  # columns of a bar in one that isn't, and its rows, at least
@@ -93,6 +93,12 @@ def bars(strip: np.ndarray) -> list[Bar]:
     return sorted(found)
 
 
+def _free(darkness: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Where nothing stands right above some rows, as above a bar, (R, w) bool: an arc through digits is as dark as one."""
+    ink = np.pad(darkness > _INK, ((-_FREE[0], 0), (0, 0)))
+    return ~np.logical_or.reduce([ink[rows - _FREE[0] + above] for above in range(*_FREE)])
+
+
 def _crowded(darkness: np.ndarray, bar: Bar) -> float:
     """Share of the columns that have ink right above a bar."""
     above: np.ndarray = darkness[max(0, bar.y + _FREE[0]) : max(0, bar.y + _FREE[1]), bar.x0 : bar.x1]
@@ -117,7 +123,7 @@ def _drawn_bars(darkness: np.ndarray, strip: np.ndarray) -> Iterator[Bar]:
     # Two rows of three: an arc may be bright, and cover one of a bar's.
     middle = (cv2.boxFilter(dark, -1, (1, 3), normalize=False, borderType=cv2.BORDER_CONSTANT) >= 2).astype(np.uint8)
     rows = np.flatnonzero(cv2.morphologyEx(middle, cv2.MORPH_OPEN, np.ones((1, _RUN), np.uint8)).any(axis=1))
-    likeness = _in_a_bar(_edges(strip, rows) + middle[rows])
+    likeness = _in_a_bar(_edges(strip, rows) + (middle[rows] & _free(darkness, rows)))
     while likeness.size:
         row, x = divmod(int(np.argmax(likeness)), likeness.shape[1])
         alike = likeness[row, x]
