@@ -23,9 +23,10 @@ _BESIDE = 0.3
 _INEXACT = 3, 0.03  # levels, and share of the outer row's, that the one beside it may be off
 _RUN = 40  # columns of a bar that nothing interrupts, at least
 _DARK = 50  # levels of a bar's rows from the background, at least
-# Columns of a bar whose upper edge, lower edge or middle is seen, all added up: 315 where nothing covers it, at most 105 of an
-# arc, which has no such edges. The other one: so many that nothing else needs to be seen.
-_LEAST_ALIKE, _UNMISTAKABLE = 130, 250
+# Columns of a bar whose upper edge, lower edge or middle is seen, and that are empty beside its numerator, all added up: 366
+# where nothing covers it, at most 156 of an arc, which has no such edges. And so many that nothing else needs to be seen.
+_LEAST_ALIKE, _UNMISTAKABLE = 155, 275
+_NEAR = 12  # columns around such a place in which the bar may begin
 DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
 _COPIED, _THICKNESS = (90, 150), 3  # columns of a bar in one that isn't, and its rows, at least
 _FREE = -10, -4  # rows above its middle
@@ -93,10 +94,10 @@ def bars(strip: np.ndarray) -> list[Bar]:
     return sorted(found)
 
 
-def _free(darkness: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Where nothing stands right above some rows, as above a bar, (R, w) bool: an arc through digits is as dark as one."""
-    ink = np.pad(darkness > _INK, ((-_FREE[0], 0), (0, 0)))
-    return ~np.logical_or.reduce([ink[rows - _FREE[0] + above] for above in range(*_FREE)])
+def _free(darkness: np.ndarray, rows: np.ndarray, between: tuple[int, int]) -> np.ndarray:
+    """Where no ink stands between two distances from some rows, above them, (R, w) bool."""
+    ink = np.pad(darkness > _INK, ((-between[0], 0), (0, 0)))
+    return ~np.logical_or.reduce([ink[rows - between[0] + above] for above in range(*between)])
 
 
 def _crowded(darkness: np.ndarray, bar: Bar) -> float:
@@ -123,13 +124,17 @@ def _drawn_bars(darkness: np.ndarray, strip: np.ndarray) -> Iterator[Bar]:
     # Two rows of three: an arc may be bright, and cover one of a bar's.
     middle = (cv2.boxFilter(dark, -1, (1, 3), normalize=False, borderType=cv2.BORDER_CONSTANT) >= 2).astype(np.uint8)
     rows = np.flatnonzero(cv2.morphologyEx(middle, cv2.MORPH_OPEN, np.ones((1, _RUN), np.uint8)).any(axis=1))
-    likeness = _in_a_bar(_edges(strip, rows) + (middle[rows] & _free(darkness, rows)))
+    seen = _in_a_bar(_edges(strip, rows) + (middle[rows] & _free(darkness, rows, _FREE)))
+    likeness = seen + _in_a_bar(_free(darkness, rows, (ABOVE[0], _FREE[1])), NUMERATOR, BAR_WIDTH - OVERLAP)
     while likeness.size:
         row, x = divmod(int(np.argmax(likeness)), likeness.shape[1])
         alike = likeness[row, x]
         if alike < _LEAST_ALIKE:
             break
-        y, equal = int(rows[row]), likeness[row, x : x + BAR_WIDTH] == likeness[row, x]
+        # Where it begins, to a column, is told by the bar itself.
+        near = seen[row, : x + _NEAR]
+        x = max(0, x - _NEAR) + int(np.argmax(near[max(0, x - _NEAR) :]))
+        y, equal = int(rows[row]), seen[row, x : x + BAR_WIDTH] == seen[row, x]
         x = _begun(darkness, x, x + int(np.argmin(np.append(equal, False))) - 1, y)
         likeness[:, max(0, x - BAR_WIDTH + OVERLAP) : x + BAR_WIDTH - OVERLAP] = 0
         bar = Bar(x, x + BAR_WIDTH, y)
@@ -146,10 +151,11 @@ def _begun(darkness: np.ndarray, first: int, last: int, y: int) -> int:
     return min(last, max(first, number - _INDENT))
 
 
-def _in_a_bar(columns: np.ndarray) -> np.ndarray:
-    """What the columns of a bar that begins at each add up to, (R, w) uint8 to (R, w - BAR_WIDTH + 1) int."""
+def _in_a_bar(columns: np.ndarray, first: int = 0, last: int = BAR_WIDTH) -> np.ndarray:
+    """What some columns of a bar that begins at each add up to, (R, w) uint8 or bool to (R, w - BAR_WIDTH + 1) int."""
     counts: np.ndarray = np.cumsum(np.pad(columns, ((0, 0), (1, 0))), axis=1, dtype=np.int32)
-    return counts[:, BAR_WIDTH:] - counts[:, :-BAR_WIDTH]
+    places = max(0, counts.shape[1] - BAR_WIDTH)
+    return counts[:, last : last + places] - counts[:, first : first + places]
 
 
 def _copied_bars(darkness: np.ndarray) -> Iterator[Bar]:
