@@ -127,16 +127,16 @@ def _drawn_bars(darkness: np.ndarray, strip: np.ndarray) -> Iterator[Bar]:
     seen = _in_a_bar(_edges(strip, rows) + (middle[rows] & _free(darkness, rows, _FREE)))
     likeness = seen + _in_a_bar(_free(darkness, rows, (ABOVE[0], _FREE[1])), NUMERATOR, BAR_WIDTH - OVERLAP)
     while likeness.size:
-        row, x = divmod(int(np.argmax(likeness)), likeness.shape[1])
-        alike = likeness[row, x]
+        row, place = divmod(int(np.argmax(likeness)), likeness.shape[1])
+        alike = likeness[row, place]
         if alike < _LEAST_ALIKE:
             break
         # Where it begins, to a column, is told by the bar itself.
-        near = seen[row, : x + _NEAR]
-        x = max(0, x - _NEAR) + int(np.argmax(near[max(0, x - _NEAR) :]))
+        first = max(0, place - _NEAR)
+        x = first + int(np.argmax(seen[row, first : place + _NEAR]))
         y, equal = int(rows[row]), seen[row, x : x + BAR_WIDTH] == seen[row, x]
         x = _begun(darkness, x, x + int(np.argmin(np.append(equal, False))) - 1, y)
-        likeness[:, max(0, x - BAR_WIDTH + OVERLAP) : x + BAR_WIDTH - OVERLAP] = 0
+        likeness[:, max(0, min(x, place) - BAR_WIDTH + OVERLAP) : max(x, place) + BAR_WIDTH - OVERLAP] = 0
         bar = Bar(x, x + BAR_WIDTH, y)
         if alike >= _UNMISTAKABLE or _has_numbers(darkness, bar):
             yield bar

@@ -140,6 +140,17 @@ def test_numbers_become_large_and_stand_in_a_row():
         assert 1.1 < now / before < 1.4
 
 
+def test_a_bar_that_is_too_long_is_looked_at_once():
+    """And not for ever: it may begin in many places, and is taken to begin where something stands below it."""
+    picture = np.full((81, 600, 3), 255, np.uint8)
+    for row, level in zip(range(38, 43), (216, 124, 85, 124, 216), strict=True):
+        picture[row, 100:420] = level
+    picture[10:30, 300:330] = picture[50:65, 300:330] = 85
+    starts = [bar.x0 for bar in fraction.bars(picture)]
+    assert starts
+    assert all(np.diff(starts) >= 93)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (5, 300), (81, 40), (300, 20)])
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_pictures_without_a_formula_are_left_alone(size, level):
