@@ -133,7 +133,7 @@ def _drawn_bars(darkness: np.ndarray, strip: np.ndarray) -> Iterator[Bar]:
             break
         # Where it begins, to a column, is told by the bar itself.
         first = max(0, place - _NEAR)
-        x = first + int(np.argmax(seen[row, first : place + _NEAR]))
+        x = first + int(np.argmax(np.where(likeness[row] > 0, seen[row], 0)[first : place + _NEAR]))
         y, equal = int(rows[row]), seen[row, x : x + BAR_WIDTH] == seen[row, x]
         x = _begun(darkness, x, x + int(np.argmin(np.append(equal, False))) - 1, y)
         likeness[:, max(0, min(x, place) - BAR_WIDTH + OVERLAP) : max(x, place) + BAR_WIDTH - OVERLAP] = 0
