@@ -24,8 +24,9 @@ _INEXACT = 3, 0.03  # levels, and share of the outer row's, that the one beside 
 _RUN = 40  # columns of a bar that nothing interrupts, at least
 _DARK = 50  # levels of a bar's rows from the background, at least
 # Columns of a bar whose upper edge, lower edge or middle is seen, and that are empty beside its numerator, all added up: 366
-# where nothing covers it, at most 156 of an arc, which has no such edges. And so many that nothing else needs to be seen.
+# where nothing covers it, hardly more than 156 of an arc, which has no such edges. And so many that nothing else matters.
 _LEAST_ALIKE, _UNMISTAKABLE = 155, 275
+_LEAST_SEEN = 130  # of these without what is empty, where the strip has another fraction: an arc above digits comes to 105
 _NEAR = 12  # columns around such a place in which the bar may begin
 DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
 _COPIED, _THICKNESS = (90, 150), 3  # columns of a bar in one that isn't, and its rows, at least
@@ -126,6 +127,7 @@ def _drawn_bars(darkness: np.ndarray, strip: np.ndarray) -> Iterator[Bar]:
     rows = np.flatnonzero(cv2.morphologyEx(middle, cv2.MORPH_OPEN, np.ones((1, _RUN), np.uint8)).any(axis=1))
     seen = _in_a_bar(_edges(strip, rows) + (middle[rows] & _free(darkness, rows, _FREE)))
     likeness = seen + _in_a_bar(_free(darkness, rows, (ABOVE[0], _FREE[1])), NUMERATOR, BAR_WIDTH - OVERLAP)
+    found = False
     while likeness.size:
         row, place = divmod(int(np.argmax(likeness)), likeness.shape[1])
         alike = likeness[row, place]
@@ -138,7 +140,9 @@ def _drawn_bars(darkness: np.ndarray, strip: np.ndarray) -> Iterator[Bar]:
         x = _begun(darkness, x, x + int(np.argmin(np.append(equal, False))) - 1, y)
         likeness[:, max(0, min(x, place) - BAR_WIDTH + OVERLAP) : max(x, place) + BAR_WIDTH - OVERLAP] = 0
         bar = Bar(x, x + BAR_WIDTH, y)
-        if alike >= _UNMISTAKABLE or _has_numbers(darkness, bar):
+        seen_enough = seen[row, x] >= _LEAST_SEEN or not found
+        if seen_enough and (alike >= _UNMISTAKABLE or _has_numbers(darkness, bar)):
+            found = True
             yield bar
 
 
