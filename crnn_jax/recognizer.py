@@ -309,7 +309,7 @@ class Recognizer:
         """
         return self._model.apply(self.variables, images, widths)  # type: ignore[return-value]
 
-    def fresh_variables(self) -> dict[str, Any]:
+    def _fresh_shapes(self) -> dict[str, Any]:
         """The shapes that the architecture's arrays have, `jax.ShapeDtypeStruct` in the place of each."""
         width = self.preparation.stack([], 1).shape[2]
         image, used = (
@@ -452,7 +452,7 @@ def _unsuitable(name: str | Path, why: object) -> UserError:
 def _check_arrays(name: str | Path, network: Recognizer) -> None:
     """Refuses a network whose arrays aren't those of its architecture: flax would say so of some, at the first picture."""
     try:
-        expected = _shapes(network.fresh_variables())
+        expected = _shapes(network._fresh_shapes())
     except (FlaxError, TypeError, ValueError) as error:
         raise _unsuitable(name, str(error).partition("\n")[0]) from None
     wrong = sorted(expected.items() ^ _shapes(network.variables).items())
