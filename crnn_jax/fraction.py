@@ -21,11 +21,13 @@ from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
 # Beside an arc, which is one row high, it is 3/7.
 _BESIDE = 0.3
 _INEXACT = 3, 0.03  # levels, and share of the outer row's, that the one beside it may be off
+_OUTER = 0.65  # of the middle's strength, at least: in an enlarged picture half of it may have what is beside a bar's edge
 _RUN = 40  # columns of a bar that nothing interrupts, at least
 _DARK = 50  # levels of a bar's rows from the background, at least
 # Columns of a bar whose upper edge, lower edge or middle is seen, and that are empty beside its numerator, all added up: 366
-# where nothing covers it, hardly more than 156 of an arc, which has no such edges. And so many that nothing else matters.
-_LEAST_ALIKE, _UNMISTAKABLE = 155, 275
+# where nothing covers it, at most 156 without edges, as of an arc, or of a bar in an enlarged picture. And so many that nothing
+# else matters.
+_LEAST_ALIKE, _UNMISTAKABLE = 157, 275
 _LEAST_SEEN = 130  # of these without what is empty, where the strip has another fraction: an arc above digits comes to 105
 _NEAR = 12  # columns around such a place in which the bar may begin
 DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
@@ -197,10 +199,12 @@ def _edges(strip: np.ndarray, rows: np.ndarray) -> np.ndarray:
     # The levels of a faint text, whose contrast was stretched, are exact to half of the least of them.
     least = max(_INEXACT[0], (1 + _BESIDE) / 2 * float(np.min(distances, where=distances > 0, initial=255)))
 
+    middle = padded[rows + 2].max(axis=2)
+
     def edge(outwards: int) -> np.ndarray:
         outer, beside = (padded[rows + 2 + i * outwards].astype(np.float32) for i in (1, 2))
         exact = np.abs(beside - _BESIDE * outer) <= least + _INEXACT[1] * outer
-        return exact.all(axis=2) & (outer.max(axis=2) >= _DARK)
+        return exact.all(axis=2) & (outer.max(axis=2) >= np.maximum(_DARK, _OUTER * middle))
 
     return edge(-1).astype(np.uint8) + edge(1)
 
