@@ -21,7 +21,7 @@ from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
 # Beside an arc, which is one row high, it is 3/7.
 _BESIDE = 0.3
 _INEXACT = 3, 0.03  # levels, and share of the outer row's, that the one beside it may be off
-_OUTER = 0.65  # of the middle's strength, at least: in an enlarged picture half of it may have what is beside a bar's edge
+_OUTER = 0.55  # of the middle's strength, at least: in an enlarged picture half of it may have what is beside a bar's edge
 _RUN = 40  # columns of a bar that nothing interrupts, at least
 _DARK = 50  # levels of a bar's rows from the background, at least
 # Columns of a bar whose upper edge, lower edge or middle is seen, and that are empty beside its numerator, all added up: 366
