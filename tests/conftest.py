@@ -17,11 +17,15 @@ jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Most of the suite's time is compilation of the same few programs: each is compiled once, for all tests and processes, and
 # without optimisation, which costs more than it gains in a few steps.
-jax.config.update("jax_disable_most_optimizations", True)
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "jax"))
-jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+FOR_ALL_PROCESSES = {
+    "jax_compilation_cache_dir": str(Path(__file__).parent.parent / ".pytest_cache" / "jax"),
+    "jax_disable_most_optimizations": True,
+    "jax_persistent_cache_min_compile_time_secs": 0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+for name, value in FOR_ALL_PROCESSES.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
 
 sys.path.insert(0, str(Path(__file__).parent))  # data workers import the sources that tests define
 
@@ -44,6 +48,12 @@ def _room_for_programs():
     mappings = Path("/proc/self/maps")
     if mappings.exists() and len(mappings.read_bytes().splitlines()) > 25_000:
         jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def _no_plots(monkeypatch):
+    """Of a short run plots take half the time. Those of runs that fixtures of a larger scope make are drawn, and looked at."""
+    monkeypatch.setattr("crnn_jax.training.loop.save_plots", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -37,7 +37,7 @@ def pad(labels, size, value):
 @pytest.mark.parametrize("length", [4, 5])
 def test_loss_is_the_sum_over_all_alignments(label, length):
     logits = jax.random.normal(jax.random.key(len(label)), (1, 5, 3))
-    losses, feasible = ctc.loss(logits, jnp.array([length]), pad([label], 3, 2), jnp.array([len(label)]))
+    losses, feasible = jax.jit(ctc.loss)(logits, jnp.array([length]), pad([label], 3, 2), jnp.array([len(label)]))
     expected = probability_of(label, np.asarray(jax.nn.softmax(logits[0, :length]), np.float64))
     assert feasible[0]
     np.testing.assert_allclose(losses[0], -np.log(expected), rtol=1e-5)
@@ -50,11 +50,11 @@ def test_label_that_does_not_fit_is_masked_and_told():
     def total(logits):
         return jnp.sum(ctc.loss(logits, lengths, labels, jnp.array([2, 2]))[0])
 
-    losses, feasible = ctc.loss(logits, lengths, labels, jnp.array([2, 2]))
+    losses, feasible = jax.jit(ctc.loss)(logits, lengths, labels, jnp.array([2, 2]))
     assert feasible.tolist() == [False, True]  # 1, blank, 1 needs three columns
     assert losses[0] == 0
     assert losses[1] > 0
-    gradient = jax.grad(total)(logits)
+    gradient = jax.jit(jax.grad(total))(logits)
     assert not np.any(gradient[0])
     assert np.all(np.isfinite(gradient))
     assert not np.any(gradient[1, 2])  # a column past the length

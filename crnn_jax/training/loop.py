@@ -38,11 +38,12 @@ from crnn_jax.training.heartbeat import heartbeat
 from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, write_json
 from crnn_jax.training.meters import Clock, EpochSums
 from crnn_jax.training.report import Report, save_plots
-from crnn_jax.training.rundir import RunDirectory, describe, differences
+from crnn_jax.training.rundir import RunDirectory, describe, describe_run, differences
 from crnn_jax.training.schedules import make_optimizer, make_schedule
 from crnn_jax.training.signals import stop_signals
 from crnn_jax.training.state import create_state, parameter_count
 from crnn_jax.training.status import StatusFile
+from crnn_jax.weights import digest
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
@@ -86,18 +87,20 @@ def train(
     # All check before one writes: its files would be another's reason to refuse.
     with hosts.all_or_none():
         _check_fit(task, config, devices)
-        directory.check(task, config, resume=resume)
-    if apart := differences(task, config, hosts.gather):
+        chooser = _chooser(task, config)
+        wanted = describe_run(task, config, digest(chooser.variables) if chooser else None)
+        directory.check(wanted, resume=resume)
+    if apart := differences(wanted, hosts.gather):
         raise UserError(f"the processes of this run were not started alike: they differ in {', '.join(apart)}")
     with ExitStack() as stack:
         with hosts.all_or_none():
             if hosts.is_main():
-                stack.enter_context(directory.claim(task, config))
+                stack.enter_context(directory.claim(wanted))
             else:
                 logger.setLevel(logging.WARNING)
         if hosts.count() > 1:
             stack.enter_context(heartbeat(directory.hosts, hosts.number(), hosts.count()))
-        run = _Run(task, config, directory, devices, stack)
+        run = _Run(task, config, directory, devices, chooser, stack)
         run.train()
         return run.judge()
 
@@ -117,7 +120,6 @@ def _check_fit(task: Task, config: Config, devices: Sequence[jax.Device]) -> Non
         raise UserError(f"each of the {hosts.count()} processes must have as many devices as the others, not {dict(of_hosts)}")
     if config.drawing == "device":
         make_draw(task)  # or says why not
-    _chooser(task, config)  # likewise
     if config.head == "attention" and config.positions < task.max_length:
         raise UserError(f"{task.max_length} characters need as many positions, not {config.positions}")
     columns, width = output_columns(config.architecture, task.preparation.width), task.preparation.width
@@ -167,7 +169,13 @@ class _Run:
     """A run in memory. Resources are closed by the stack that it is given."""
 
     def __init__(
-        self, task: Task, config: Config, directory: RunDirectory, devices: list[jax.Device], stack: ExitStack
+        self,
+        task: Task,
+        config: Config,
+        directory: RunDirectory,
+        devices: list[jax.Device],
+        chooser: Recognizer | None,
+        stack: ExitStack,
     ) -> None:
         self._task, self._config, self._directory, self._devices = task, config, directory, devices
         self._local = sum(device.process_index == hosts.number() for device in devices)
@@ -193,7 +201,7 @@ class _Run:
             devices,
             average_statistics=not synchronised,
             draw=draw,
-            choose=_choose(model, _chooser(task, config), config.candidates, devices),
+            choose=_choose(model, chooser, config.candidates, devices),
             skip_nan=config.on_nan == "skip",
             ema=config.ema,
         )

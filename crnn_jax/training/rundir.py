@@ -92,8 +92,12 @@ class RunDirectory:
         """Whether there is, or was, a checkpoint."""
         return self.checkpoints.is_dir() and any(path.name[0].isdigit() for path in self.checkpoints.iterdir())
 
-    def check(self, task: Task, config: Config, *, resume: bool) -> None:
+    def check(self, wanted: dict[str, Any], *, resume: bool) -> None:
         """Checks that a run in this directory, if there is one, is the same one.
+
+        Args:
+            wanted: see `describe_run`.
+            resume: whether there may be one.
 
         Raises:
             UserError: it is a run of another task or network, or any where ``resume`` is False.
@@ -104,11 +108,11 @@ class RunDirectory:
             raise UserError(f"{self.path} holds checkpoints but no config.json: choose another --workdir")
         if not resume:
             raise UserError(f"{self.path} holds a run already: choose another --workdir, or go on with --resume=auto")
-        self._check_same(_wanted(task, config))
+        self._check_same(wanted)
 
     @contextmanager
-    def claim(self, task: Task, config: Config) -> Iterator[None]:
-        """Makes the directory for a run, and keeps others out of it.
+    def claim(self, wanted: dict[str, Any]) -> Iterator[None]:
+        """Makes the directory for a run, see `describe_run`, and keeps others out of it.
 
         Raises:
             UserError: it can't be written, or another process trains in it.
@@ -129,7 +133,7 @@ class RunDirectory:
                 logger.warning("%s can't be locked (%s): start no second run there", self.path, error.strerror)
             shutil.rmtree(self.hosts, ignore_errors=True)  # an earlier run's
             try:
-                write_json(self.config, _wanted(task, config))
+                write_json(self.config, wanted)
             except OSError as error:
                 raise UserError(f"{self.path}: can't be written ({error.strerror})") from None
             yield
@@ -151,15 +155,14 @@ class RunDirectory:
             logger.info("%s was %r and is %r from here on", key.removeprefix("config."), old.get(key), new.get(key))
 
 
-def differences(task: Task, config: Config, gather: Callable[[Any], list[Any]]) -> list[str]:
+def differences(wanted: dict[str, Any], gather: Callable[[Any], list[Any]]) -> list[str]:
     """What sets the processes of a run apart that should be the same in all: names of options and parts of the task.
 
     Args:
-        task: of this process.
-        config: likewise.
+        wanted: by this process, see `describe_run`.
         gather: the values of all processes, see `crnn_jax.training.hosts.gather`.
     """
-    first, *others = (_flatten(wanted) for wanted in gather(_wanted(task, config)))
+    first, *others = map(_flatten, gather(wanted))
     return sorted({key for other in others for key in _changed(first, other)} - _OWN)
 
 
@@ -167,8 +170,15 @@ def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
 
 
-def _wanted(task: Task, config: Config) -> dict[str, Any]:
-    return {**describe(task), "config": asdict(config)}
+def describe_run(task: Task, config: Config, chooser_weights: str | None = None) -> dict[str, Any]:
+    """All that a run depends on, as JSON types.
+
+    Args:
+        task: what is learned.
+        config: how.
+        chooser_weights: digest of those of another network that chooses among candidates.
+    """
+    return {**describe(task), "config": asdict(config), "chooser_weights": chooser_weights}
 
 
 def describe(task: Task) -> dict[str, Any]:

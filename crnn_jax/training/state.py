@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +12,9 @@ from flax import struct
 
 from crnn_jax.errors import UserError
 from crnn_jax.models.crnn import CRNN
+
+# A program that runs once: optimised, it took two and a half times as long to compile.
+_SOON_COMPILED = {"xla_backend_optimization_level": 0}
 
 
 @struct.dataclass
@@ -50,18 +54,23 @@ def create_state(
     Raises:
         UserError: the convolutions leave nothing of the height.
     """
-    images = jnp.zeros((1, height, width, 3), jnp.uint8)
+
+    @partial(jax.jit, compiler_options=_SOON_COMPILED)
+    def fresh(key: jax.Array) -> tuple[Any, Any]:
+        variables = model.init(key, jnp.zeros((1, height, width, 3), jnp.uint8), jnp.array([width]))
+        return variables, tx.init(variables["params"])
+
     backbone = model.architecture.backbone
     too_low = UserError(f"{backbone} leaves nothing of a height of {height} pixels: use higher pictures or another backbone")
     try:
-        variables = jax.jit(model.init)(key, images, jnp.array([width]))
+        variables, opt_state = fresh(key)
     except ZeroDivisionError:  # by an initialiser of jax before 0.12, for the weights of no rows
         raise too_low from None
     if any(leaf.size == 0 for leaf in jax.tree.leaves(variables["params"])):
         raise too_low
     params, batch_stats = variables["params"], variables["batch_stats"]
     averages = {"params": params, "batch_stats": batch_stats} if averaged else None
-    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params), averages)
+    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state, averages)
 
 
 def parameter_count(params: Any) -> int:

@@ -6,6 +6,7 @@ description that a checkpoint has too: alphabet, grammar, architecture, preparat
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,15 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if any(not np.all(np.isfinite(array)) for array in arrays.values()):
         raise UserError(f"{path}: can't be read as a network (it holds what is no number)")
     return variables, description
+
+
+def digest(variables: dict[str, Any]) -> str:
+    """Short, and another one for other numbers."""
+    sha = hashlib.sha256()
+    for name, array in sorted(_flatten(variables).items()):
+        sha.update(f"{name} {array.shape} {array.dtype}".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()[:12]
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, np.ndarray]:

@@ -1,7 +1,6 @@
 """The experiment as a user calls it: in a process of its own."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +11,12 @@ from crnn_jax.training.schedules import make_schedule
 from experiments.captcha import RECIPES
 
 ROOT = Path(__file__).parent.parent.parent
-ENVIRONMENT = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiles faster
 SMALL = ["--epochs=1", "--steps_per_epoch=2", "--batch_size=4", "--validation_examples=4", "--eval_examples=4"]
 
 
 def run(*arguments, cwd=ROOT):
     command = [sys.executable, "-m", "experiments.captcha", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_document_recipe_is_the_document_s():

@@ -1,7 +1,6 @@
 """The experiment as a user calls it: in a process of its own."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from crnn_jax.training.schedules import make_schedule
 from experiments.level1 import RECIPES
 
 ROOT = Path(__file__).parent.parent.parent
-ENVIRONMENT = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiles faster
 SMALL = [
     "--epochs=1",
     "--steps_per_epoch=2",
@@ -25,7 +23,7 @@ SMALL = [
 
 def run(*arguments):
     command = [sys.executable, "-m", "experiments.level1", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
 def test_document_recipe_is_the_document_s():

@@ -16,7 +16,7 @@ from training.test_loop import TINY, assert_same_run, metrics_of, newest_step, r
 from crnn_jax import UserError
 from crnn_jax.data.workers import BatchWorkers
 from crnn_jax.training import checkpoint, loop, steps
-from crnn_jax.training.rundir import RunDirectory
+from crnn_jax.training.rundir import RunDirectory, describe_run
 
 LONGER = dataclasses.replace(TINY, epochs=3)
 
@@ -75,7 +75,8 @@ def test_a_checkpoint_of_a_newer_version_is_refused(begun, monkeypatch):
 
 
 def test_two_runs_in_one_directory(tmp_path):
-    with RunDirectory(tmp_path).claim(bars_task(), TINY), pytest.raises(UserError, match="another process trains there"):
+    claimed = RunDirectory(tmp_path).claim(describe_run(bars_task(), TINY))
+    with claimed, pytest.raises(UserError, match="another process trains there"):
         run(tmp_path)
     run(tmp_path, config=dataclasses.replace(TINY, epochs=1))
 

@@ -1,14 +1,13 @@
 """Several processes that train together, over gloo on one machine."""
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -18,7 +17,7 @@ from sources import bars_task
 from training.test_loop import metrics_of, newest_step, state_of
 
 from crnn_jax import Config
-from crnn_jax.training.rundir import describe, differences
+from crnn_jax.training.rundir import describe_run, differences
 
 PROGRAM = Path(__file__).parent.parent / "bars_run.py"
 
@@ -32,12 +31,6 @@ def free_address():
 def start(workdir, processes=1, devices=1, **options):
     """One run in several processes, which share nothing but the directory."""
     coordinator = free_address()
-    environment = {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    }
     given = [f"--{name}={value}" for name, value in {"save_seconds": 1000, "workers": 0, **options}.items()]
     return [
         subprocess.Popen(
@@ -45,7 +38,6 @@ def start(workdir, processes=1, devices=1, **options):
                 *(sys.executable, str(PROGRAM), str(workdir), f"--coordinator={coordinator}", f"--processes={processes}"),
                 *(f"--process={number}", f"--devices={devices}", *given),
             ],
-            env=environment,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -121,11 +113,11 @@ def test_processes_that_were_started_otherwise_are_refused_by_all(tmp_path):
         there = (
             (replace(config, **changes), bars_task(data={"folder": "here", "digest": "1", **data})) for changes, data in others
         )
-        return [mine, *({**describe(task), "config": asdict(other)} for other, task in there)]
+        return [mine, *(describe_run(task, other) for other, task in there)]
 
-    task = bars_task(data={"folder": "here", "digest": "1"})
-    assert differences(task, config, gather) == ["config.seed", "data.digest"]
-    assert differences(task, config, lambda mine: [mine, mine]) == []
+    wanted = describe_run(bars_task(data={"folder": "here", "digest": "1"}), config)
+    assert differences(wanted, gather) == ["config.seed", "data.digest"]
+    assert differences(wanted, lambda mine: [mine, mine]) == []
 
 
 def test_any_number_of_devices_in_one_process(alone, tmp_path):

@@ -16,7 +16,7 @@ from PIL import Image
 from sources import Bars, Blank, Broken, Failing, Interrupting, bars_task
 
 import crnn_jax
-from crnn_jax import Config, UserError
+from crnn_jax import Config, UserError, weights
 from crnn_jax.data.folder import split_of
 from crnn_jax.errors import Interrupted
 from crnn_jax.locate import NoFormula
@@ -136,7 +136,9 @@ def test_averages_are_read_with_and_go_on_bit_for_bit(tmp_path, monkeypatch):
 
 
 def test_a_run_that_chooses_its_pictures_goes_on_bit_for_bit(unbroken, tmp_path, monkeypatch):
-    config = dataclasses.replace(TINY, candidates=3, chooser=str(unbroken[0]))
+    chooser, network = tmp_path / "chooser.safetensors", crnn_jax.load(unbroken[0])
+    weights.save(chooser, network.variables, network.description)
+    config = dataclasses.replace(TINY, candidates=3, chooser=str(chooser))
     report = run(tmp_path / "unbroken", config=config)
     assert report.train_images == 8 * TINY.batch_size
     assert metrics_of(tmp_path / "unbroken") != metrics_of(unbroken[0])
@@ -145,6 +147,9 @@ def test_a_run_that_chooses_its_pictures_goes_on_bit_for_bit(unbroken, tmp_path,
         run(tmp_path / "killed", bars_task(partial(Failing, index=(5 * 3 + 1) * TINY.batch_size)), config)
     run(tmp_path / "killed", config=config)
     assert_same_run(tmp_path / "unbroken", tmp_path / "killed")
+    weights.save(chooser, jax.tree.map(lambda x: 0.9 * x, network.variables), network.description)
+    with pytest.raises(UserError, match="chooser_weights is"):
+        run(tmp_path / "killed", config=config)
 
 
 def test_a_network_for_other_pictures_can_t_choose(tmp_path):
