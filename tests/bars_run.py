@@ -22,6 +22,7 @@ def main(options):
     if options.devices:
         jax.config.update("jax_num_cpu_devices", options.devices)
     config = Config(
+        rnn=options.rnn,
         hidden=16,
         dropout=0.1,
         epochs=options.epochs,
@@ -56,5 +57,6 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--drawing", default="host")
+    parser.add_argument("--rnn", default="gru")
     parser.add_argument("--save_seconds", type=float, default=0)
     sys.exit(main(parser.parse_args()))

@@ -31,6 +31,8 @@ from crnn_jax.locate import STRIP_HEIGHT, join
 
 LOOKS = tuple(device_level2._looks(level2.COMPETITION))
 ALPHABET = Level2.alphabet
+CHARACTERS = jax.jit(lambda *pieces: device_line.characters(device_level2._atlas(LOOKS), *pieces))
+STRIP = jax.jit(device_level2._strip, static_argnums=4)
 
 
 def decode(ids):
@@ -96,8 +98,16 @@ class Recorded:
         return number
 
 
+@jax.jit
+def fraction_of(patches, sizes, present, of_digits, of_places):
+    """`_fraction`, given what chance would decide within it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "uniform", lambda key, shape: of_places)
+        return device_level2._fraction(patches, sizes, present, of_digits, None, 300)
+
+
 @pytest.mark.parametrize("index", range(6))
-def test_the_same_numbers_give_the_same_expression(index, monkeypatch):
+def test_the_same_numbers_give_the_same_expression(index):
     text = Level2().sample(Draws(1, "train", index)).split(SEPARATOR)[-1]
     ink, height = line.choose_ink(Draws(2, "train", index)), 100 + 6 * index
     recorded = Recorded(3, "train", index)
@@ -140,13 +150,12 @@ def test_the_same_numbers_give_the_same_expression(index, monkeypatch):
             moved = [int((2 * share - 1) * most[i % 2]) for i, share in enumerate(corners)]
             rows.append((glyph, math.radians((2 * angle - 1) * distortion.rotation), moved))
         rows += [rows[0]] * (room - len(rows))
-        patches, sizes = device_line.characters(atlas, *(jnp.array(column) for column in zip(*rows, strict=True)))
+        patches, sizes = CHARACTERS(*(jnp.array(column) for column in zip(*rows, strict=True)))
         return patches, sizes, jnp.arange(room) < len(some)
 
     patches, sizes, present = characters([drawn[i] for i in small], 7)
-    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.array([chances[-1], chances[0]]))
     of_digits = jnp.array([0.0, *chances[1:-1]] + [0.0] * (7 - len(small)))
-    fraction, width = device_level2._fraction(patches, sizes, present, of_digits, None, 300)
+    fraction, width = fraction_of(patches, sizes, present, of_digits, jnp.array([chances[-1], chances[0]]))
     pieces = [*drawn[: small[0] + 1], *drawn[small[-1] + 1 :]]
     patches, sizes, present = characters(pieces, 26)
     bars = device_level2._Bars(jnp.arange(26) == small[0], fraction[None], width[None])
@@ -159,7 +168,7 @@ def test_the_same_numbers_give_the_same_expression(index, monkeypatch):
         jnp.array(len(text)),
     )
     device_ink = device_line.Ink(jnp.array(ink.background), jnp.array(ink.text))
-    strip, width, (bar,) = device_level2._strip(pieces, bars, device_ink, jnp.array(height), 1200)
+    strip, width, (bar,) = STRIP(pieces, bars, device_ink, jnp.array(height), 1200)
     assert int(width) == host.shape[1]
     edge = device_level2._EDGE
     x, right, y = np.asarray(bar).tolist()
@@ -185,7 +194,7 @@ def test_a_strip_is_prepared_as_on_the_host(darkest):
         room[: strip.shape[0], : strip.shape[1]] = strip
         nothing = jnp.zeros(46, int), jnp.zeros((), int)
         drawn = Drawn(jnp.asarray(room), *nothing, jnp.array(ink.background), jnp.array(strip.shape[1::-1]))
-        prepared = fit(stretch(drawn), task.preparation)
+        prepared = jax.jit(lambda drawn: fit(stretch(drawn), task.preparation))(drawn)
         expected = task.preparation(strip)
         assert prepared.size.tolist() == [expected.shape[1], 81]
         shown = np.asarray(prepared.image).astype(int)
@@ -209,7 +218,7 @@ def test_fractions_are_written_in_a_row_as_on_the_host(index, taken_from_a_page)
     room[: strip.shape[0], : strip.shape[1]] = levelled
     nothing = jnp.zeros(46, int), jnp.zeros((), int), jnp.zeros(3, int)
     drawn = Drawn(jnp.asarray(room), *nothing, jnp.array(strip.shape[1::-1]), jnp.array(places, int))
-    row = in_a_row(drawn, 81 if taken_from_a_page else None)
+    row = jax.jit(partial(in_a_row, height=81 if taken_from_a_page else None))(drawn)
     assert row.size.tolist() == [expected.shape[1], expected.shape[0]]
     shown = np.asarray(row.image).astype(int)
     assert np.abs(shown[: expected.shape[0], : expected.shape[1]] - expected).max() <= 1 + taken_from_a_page
@@ -327,7 +336,8 @@ def test_later_dots_lie_over_earlier_ones():
 def test_a_part_of_an_arc_is_a_part_of_the_whole():
     box = tuple(map(jnp.array, (10, 20, 160, 60)))
     angles, colour = (jnp.array(10.0), jnp.array(180.0)), jnp.array([9, 9, 9])
-    whole = device_line.draw_arc(jnp.zeros((80, 170, 3), jnp.int32), box, *angles, colour)
-    part = device_line.draw_arc(jnp.zeros((30, 60, 3), jnp.int32), box, *angles, colour, left=30, top=40)
+    draw = jax.jit(device_line.draw_arc, static_argnames=("left", "top"))
+    whole = draw(jnp.zeros((80, 170, 3), jnp.int32), box, *angles, colour)
+    part = draw(jnp.zeros((30, 60, 3), jnp.int32), box, *angles, colour, left=30, top=40)
     np.testing.assert_array_equal(part, whole[40:70, 30:90])
     assert np.asarray(part).any()

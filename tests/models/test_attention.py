@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -129,13 +130,14 @@ def test_loss_of_lines_that_are_read_apart(tmp_path):
     assert lengths.tolist() == [11, 11]  # 5 columns a line, one between the two lines
     texts = ["a;bab", "abab;b"]  # the second has four characters in a line
     labels = jnp.stack([jnp.array([*alphabet.encode(text), *[0] * (6 - len(text))]) for text in texts])
-    losses, feasible = attention.loss(logits, lengths, labels, jnp.array([5, 6]), positions=3, separator=model.separator)
+    loss = jax.jit(partial(attention.loss, positions=3, separator=model.separator))
+    losses, feasible = loss(logits, lengths, labels, jnp.array([5, 6]))
     targets = jnp.array([0, 3, 3, 3, 3, 2, 1, 3, 0, 3, 1])
     expected = optax.softmax_cross_entropy_with_integer_labels(logits[0, :11], targets).sum()
     np.testing.assert_allclose(losses, [expected, 0], rtol=1e-5)
     assert feasible.tolist() == [True, False]
     # Where the lines were not told from one another, the only one has the separator among its characters.
-    joined, feasible = attention.loss(logits[:1], jnp.array([5]), jnp.array([[0, 2, 1]]), jnp.array([3]), 3, model.separator)
+    joined, feasible = loss(logits[:1], jnp.array([5]), jnp.array([[0, 2, 1]]), jnp.array([3]))
     expected = optax.softmax_cross_entropy_with_integer_labels(logits[0, :5], jnp.array([0, 3, 2, 3, 1])).sum()
     np.testing.assert_allclose(joined, [expected], rtol=1e-5)
     assert feasible.tolist() == [True]

@@ -147,7 +147,15 @@ def test_level_2_s_network_has_its_columns():
     assert parameter_count(variables["params"]) == convolutions + dense + 4 * gru + 256 * 45 + 45 == 1_532_493
 
 
-@pytest.mark.parametrize("architecture", [LIGHT, *OTHERS, Architecture(backbone="light", rnn="lstm")])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        LIGHT,
+        *OTHERS[:-1],
+        pytest.param(OTHERS[-1], marks=pytest.mark.slow),
+        Architecture(backbone="light", rnn="lstm"),
+    ],
+)
 def test_a_reading_does_not_depend_on_the_width_of_the_batch(architecture):
     model = CRNN(architecture, 20, masked=True)
     rng = np.random.default_rng(0)
@@ -194,5 +202,5 @@ def test_lines_one_below_the_other_are_read_as_each_alone():
         np.testing.assert_allclose(logits[0, place : place + count], expected[0], atol=1e-4)
     keys = jax.random.split(jax.random.key(0), 1)
     train = partial(together.apply, train=True, mutable=["batch_stats"])
-    (trained, _), _ = jax.eval_shape(train, variables, page[None], jnp.array([64]), keys=keys)
+    (trained, _), _ = jax.eval_shape(train, variables, page[None], jnp.array([64]), dropout_keys=keys)
     assert trained.shape == logits.shape

@@ -39,10 +39,14 @@ def flax_lstm_params(params, direction):
     return {"cell": gates}
 
 
+def fresh(layer, *inputs):
+    return jax.jit(layer.init)(jax.random.key(0), *inputs)
+
+
 def with_biases(variables):
     """Fresh biases are zero and would hide a misplaced one."""
-    keys = iter(jax.random.split(jax.random.key(9), 9))
-    return jax.tree.map(lambda p: p + 0.3 * jax.random.normal(next(keys), p.shape), variables)
+    rng = np.random.default_rng(9)
+    return jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape).astype(np.float32), variables)
 
 
 @pytest.fixture
@@ -57,14 +61,14 @@ def test_equals_flax_s_cell_run_both_ways(columns, merge, ours_and_flax_s):
     named = flax_params if module is BidirectionalGRU else flax_lstm_params
     layer = module(H, merge=merge)
     lengths = jnp.array([6, 4, 1])
-    variables = with_biases(layer.init(jax.random.key(0), columns, lengths))
-    ours = layer.apply(variables, columns, lengths)
+    variables = with_biases(fresh(layer, columns, lengths))
+    ours = jax.jit(layer.apply)(variables, columns, lengths)
 
-    cell = nn.RNN(flax_s(H))
+    run = jax.jit(nn.RNN(flax_s(H)).apply)
     for b, length in enumerate(lengths.tolist()):
         x = columns[b : b + 1, :length]
-        forward = cell.apply({"params": named(variables["params"], 0)}, x)[0]
-        backward = cell.apply({"params": named(variables["params"], 1)}, x[:, ::-1])[0, ::-1]
+        forward = run({"params": named(variables["params"], 0)}, x)[0]
+        backward = run({"params": named(variables["params"], 1)}, x[:, ::-1])[0, ::-1]
         expected = forward + backward if merge == "sum" else jnp.concatenate([forward, backward], axis=-1)
         np.testing.assert_allclose(ours[b, :length], expected, atol=1e-6)
         assert not np.any(ours[b, length:])
@@ -73,7 +77,7 @@ def test_equals_flax_s_cell_run_both_ways(columns, merge, ours_and_flax_s):
 def test_gradient_equals_flax_s(columns):
     layer = BidirectionalGRU(H, merge="concat")
     lengths = jnp.full(B, T)
-    variables = with_biases(layer.init(jax.random.key(0), columns, lengths))
+    variables = with_biases(fresh(layer, columns, lengths))
     cell = nn.RNN(nn.GRUCell(H))
 
     def ours(params, x):
@@ -84,7 +88,7 @@ def test_gradient_equals_flax_s(columns):
         backward = cell.apply({"params": flax_params(params, 1)}, x[:, ::-1])
         return jnp.sum(jnp.sin(forward)) + jnp.sum(jnp.sin(backward))
 
-    mine, expected = (jax.grad(f, argnums=(0, 1))(variables["params"], columns) for f in (ours, theirs))
+    mine, expected = (jax.jit(jax.grad(f, argnums=(0, 1)))(variables["params"], columns) for f in (ours, theirs))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), mine, expected)
 
 
@@ -106,20 +110,20 @@ def test_gradient_of_strips_of_several_lengths_is_that_of_the_steps(columns):
     def scanned(projected, kernel, bias):
         return jnp.sum(weights * gru_scan(projected, inside, kernel, bias))
 
-    mine, expected = (jax.value_and_grad(f, argnums=(0, 1, 2))(projected, kernel, bias) for f in (scanned, stepwise))
+    mine, expected = (jax.jit(jax.value_and_grad(f, argnums=(0, 1, 2)))(projected, kernel, bias) for f in (scanned, stepwise))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=5e-5), mine, expected)
 
 
 @pytest.mark.parametrize("layer", [BidirectionalGRU(H), BidirectionalLSTM(H)])
 def test_what_lies_past_the_length_is_never_seen(columns, layer):
     lengths = jnp.array([6, 4, 0])
-    variables = layer.init(jax.random.key(0), columns, lengths)
+    variables = fresh(layer, columns, lengths)
     changed = columns.at[1, 4:].set(99.0).at[2].set(-99.0)
     np.testing.assert_array_equal(layer.apply(variables, columns, lengths), layer.apply(variables, changed, lengths))
 
 
 def test_each_gate_is_initialised_as_a_layer_of_its_own(columns):
-    params = BidirectionalGRU(H).init(jax.random.key(0), columns, jnp.full(B, T))["params"]
+    params = fresh(BidirectionalGRU(H), columns, jnp.full(B, T))["params"]
     for direction in range(2):
         for gate in range(3):
             square = params["recurrent_kernel"][direction][:, gate * H : (gate + 1) * H]

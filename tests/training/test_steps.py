@@ -127,8 +127,8 @@ def test_of_each_few_neighbours_the_hardest_is_learned(given):
         create_state(model, tx, jax.random.key(key), TASK.preparation.height, TASK.preparation.width) for key in (0, 1)
     )
     batch = next(batches(1, empty=(2, 6, 7)))
-    logits, lengths = model.apply((other if given else start).weights, batch["images"], batch["widths"])
-    losses = np.asarray(ctc.loss(logits, lengths, batch["labels"], batch["label_lengths"])[0])
+    logits, lengths = jax.jit(model.apply)((other if given else start).weights, batch["images"], batch["widths"])
+    losses = np.asarray(jax.jit(ctc.loss)(logits, lengths, batch["labels"], batch["label_lengths"])[0])
     # The last two are empty: it doesn't matter which is taken.
     picks = [0 if losses[0] > losses[1] else 1, 3, 4 if losses[4] > losses[5] else 5, 6]
     for count in (1, 2, 4):
