@@ -46,7 +46,8 @@ def export(model: Recognizer, to: Format, path: Path) -> None:
         if to == "weights":
             weights.save(path, jax.tree.map(np.asarray, model.variables), model.description)
             return
-        path.write_bytes(_stablehlo(model) if to == "stablehlo" else _onnx(model))
+        data = _stablehlo(model) if to == "stablehlo" else _onnx(model)
+        path.write_bytes(data)
         path.with_name(path.stem + ".json").write_text(_describe(model), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror or error})") from None
@@ -60,12 +61,17 @@ def load_exported(path: Path) -> Network:
     """
     try:
         data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror or error})") from None
+    try:
         if path.suffix == ".onnx":
             return _onnxruntime(data)
         _extra("flatbuffers")
         exported = jax.export.deserialize(bytearray(data))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: can't be read ({error})") from None
+    except UserError:
+        raise
+    except Exception as error:  # each library has kinds of its own for what it can't understand
+        raise UserError(f"{path}: can't be read as a network ({_told(error)})") from None
 
     def network(images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         logits, lengths = exported.call(images, widths)
@@ -93,14 +99,21 @@ def _onnx(model: Recognizer) -> bytes:
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it names each value whose shape it can't tell
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it asks for float64 in passing
-        proto = jax2onnx.to_onnx(
-            model.logits,
-            list(_shapes(model, "B")),
-            model_name="crnn_jax",
-            input_names=["images", "widths"],
-            output_names=["logits", "lengths"],
-        )
-    return proto.SerializeToString()
+        try:
+            proto = jax2onnx.to_onnx(
+                model.logits,
+                list(_shapes(model, "B")),
+                model_name="crnn_jax",
+                input_names=["images", "widths"],
+                output_names=["logits", "lengths"],
+            )
+            data = bytes(proto.SerializeToString())
+            _onnxruntime(data)  # or says that it isn't valid
+        except UserError:
+            raise
+        except Exception as error:  # of many kinds
+            raise UserError(f"jax2onnx can't convert this network ({_told(error)}): --to=stablehlo can") from None
+    return data
 
 
 def _onnxruntime(data: bytes) -> Network:
@@ -122,6 +135,11 @@ def _extra(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError:
         raise UserError(f"{module} is not installed: pip install 'crnn-jax[export]'") from None
+
+
+def _told(error: Exception) -> str:
+    """An exception in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _describe(model: Recognizer) -> str:

@@ -143,7 +143,9 @@ def _drawn_bars(darkness: np.ndarray, strip: np.ndarray) -> Iterator[Bar]:
         likeness[:, max(0, min(x, place) - BAR_WIDTH + OVERLAP) : max(x, place) + BAR_WIDTH - OVERLAP] = 0
         bar = Bar(x, x + BAR_WIDTH, y)
         seen_enough = seen[row, x] >= _LEAST_SEEN or not found
-        if seen_enough and (alike >= _UNMISTAKABLE or _has_numbers(darkness, bar)):
+        # A strip that was cut right at a bar holds one of its two numbers at most.
+        within = 1 < y < len(darkness) - BELOW[0]
+        if within and seen_enough and (alike >= _UNMISTAKABLE or _has_numbers(darkness, bar)):
             found = True
             yield bar
 

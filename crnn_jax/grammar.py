@@ -393,7 +393,7 @@ def imported(place: str) -> Grammar:
     except Exception as error:
         raise UserError(f"the grammar {place!r} can't be made ({_told(error)})") from None
     wanted = {"name": str, "alphabet": Alphabet, "start": Hashable}
-    if wrong := [what for what, of in wanted.items() if not isinstance(getattr(grammar, what, None), of)]:
+    if wrong := [what for what, of in wanted.items() if not isinstance(getattr(grammar, what, []), of)]:
         kinds = "a name (str), an alphabet (crnn_jax.Alphabet) and a start (hashable)"
         raise UserError(f"the grammar {place!r} must have {kinds}: see its {' and '.join(wrong)}")
     return grammar

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -39,7 +40,8 @@ class Regular(Grammar):
     (True, False, '0101-01-01')
 
     Args:
-        pattern: in Python's syntax, without back references; a ``^`` before and a ``$`` after it change nothing.
+        pattern: in Python's syntax, without back references, looking ahead or behind, and possessive quantifiers; a ``^``
+            before and a ``$`` after it change nothing.
         alphabet: of the texts.
 
     Raises:
@@ -50,7 +52,8 @@ class Regular(Grammar):
         self.name, self.alphabet, self.pattern = PREFIX + pattern, alphabet, pattern
         try:
             with _bounded():
-                automaton: Any = interegular.parse_pattern(_without_anchors(pattern)).to_fsm()
+                plain = _in_plain_syntax(_without_anchors(pattern), alphabet)
+                automaton: Any = interegular.parse_pattern(plain).to_fsm()
         except RecursionError:
             raise UserError(f"the regular expression {pattern[:40]!r} ... can't be used: its brackets are too deep") from None
         except Exception as error:  # the library raises its own kinds, and plain ones for what makes no sense
@@ -158,6 +161,39 @@ def _without_anchors(pattern: str) -> str:
     pattern = pattern.removeprefix("^")
     backslashes = len(pattern[:-1]) - len(pattern[:-1].rstrip("\\"))
     return pattern[:-1] if pattern.endswith("$") and backslashes % 2 == 0 else pattern
+
+
+def _in_plain_syntax(pattern: str, alphabet: Alphabet) -> str:
+    r"""A pattern in which interegular sees what Python does: ``\w`` and the like are written out for an alphabet.
+
+    Raises:
+        ValueError: interegular would read something else into it than Python.
+    """
+    parts, i, inside = [], 0, False  # inside: a class, in brackets
+    while i < len(pattern):
+        length = 1
+        if pattern[i] == "\\":
+            length = 2
+            kind = pattern[i : i + 2]
+            if kind[1:] and kind[1] in "wWdDsS":
+                matching = [c for c in alphabet.characters if re.fullmatch(kind, c)] or ["\0"]  # which no text holds
+                listed = "".join(map(re.escape, matching))
+                parts.append(listed if inside else f"[{listed}]")
+                i += length
+                continue
+        elif inside:
+            inside = pattern[i] != "]"
+        elif pattern[i] == "[":
+            inside = True
+            if pattern[i + 1 :].removeprefix("^").startswith("]"):
+                raise ValueError("a ] that is the first of a class must be written as \\]")
+        elif pattern.startswith(("(?=", "(?!"), i):
+            raise ValueError("it looks ahead, at what a text may go on with")
+        elif pattern[i] in "*+?}" and pattern[i + 1 : i + 2] == "+":
+            raise ValueError(f"{pattern[i : i + 2]} is a possessive quantifier")
+        parts.append(pattern[i : i + length])
+        i += length
+    return "".join(parts)
 
 
 def _reason(error: BaseException) -> str:

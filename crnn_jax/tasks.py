@@ -166,11 +166,12 @@ def recombined(task: Task, folder: str | Path, train: int, validation: int, bad_
 class _FolderSplits:
     sources: Mapping[str, Source]
     augment: float = 0.0
+    height: int | None = None
 
     def __call__(self, split: Split, seed: int) -> Source:
         source = self.sources[split]
         if split == "train" and self.augment:
-            return AugmentedSource(source, seed, self.augment)
+            return AugmentedSource(source, seed, self.augment, self.height)
         return replace(source, seed=seed) if isinstance(source, RecombinedSource) else source
 
 
@@ -386,11 +387,12 @@ def folder(
     )
     task = from_folder(task, path, bad_examples, labels)
     assert isinstance(task.source, _FolderSplits)
-    source = replace(task.source, augment=augment)
+    source = replace(task.source, augment=augment, height=_SPARE_HEIGHT * height)
     return replace(task, source=source, data={**task.data, "augment": augment})
 
 
 _NARROWEST, _WIDTH_STEP = 32, 32  # pixels
+_SPARE_HEIGHT = 2  # times the network's, up to which pictures are changed at their own size
 
 
 TASKS: dict[str, Callable[..., Task]] = {"captcha": captcha, "level1": level1, "level2": level2}

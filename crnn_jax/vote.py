@@ -64,7 +64,7 @@ def read_ballots(path: Path) -> list[Ballot]:
         UserError: it can't be read, or a line is malformed.
     """
     try:
-        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: can't be read ({error})") from None
     lines = text.removesuffix("\n").split("\n") if text else []
@@ -81,11 +81,17 @@ def _parse(line: str, place: str) -> Ballot:
         fields = line.split("\t")
         try:
             name, text, value, confidence = fields
-            return _checked(Ballot(text, None if value == NO_VALUE else value, float(confidence), name))
+            return _checked(Ballot(text, None if value == NO_VALUE else value, float(confidence), _unescaped(name)))
         except ValueError:
             raise UserError(f"{place}: must have path, text, value and confidence, separated by tabs") from None
     text, _, value = line.rpartition(" ")
     return Ballot(text, value) if _comes_to(text, value) else Ballot(line)
+
+
+def _unescaped(path: str) -> str:
+    r"""What ``crnn-jax read`` wrote as ``\\\\``, ``\\t``, ``\\n`` or ``\\r``."""
+    meant = {"\\": "\\", "t": "\t", "n": "\n", "r": "\r"}
+    return re.sub(r"\\([\\tnr])", lambda match: meant[match[1]], path)
 
 
 def _comes_to(text: str, value: str) -> bool:

@@ -222,6 +222,12 @@ def _locate(arguments: argparse.Namespace) -> int:
         problems = crops.save_all_crops(paths, out, arguments.workers, bar.update)
     good, wrong = [], [problem for each in labels for problem in each.problems if not problem.harmless]
     located = set(paths) - set(problems)
+    wrong += [
+        Problem(label.place, f"{label.path.name} isn't among the pictures", label)
+        for each in labels
+        for label in each.rows
+        if label.path not in set(paths)
+    ]
     for label in (label for each in labels for label in each.rows if label.path in located):
         found, expected = crops.lines_of(label.path, out), label.text.count(SEPARATOR) + 1
         if found == expected:

@@ -22,6 +22,7 @@ _CONTRAST, _BRIGHTNESS = 0.4, 40.0
 QUALITY = 30  # the lowest of JPEG
 LARGEST = 2.0  # times that a copied picture is enlarged
 _HEIGHT = 48.0
+_LARGEST_JPEG = 65_500  # pixels, either way
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,28 @@ class AugmentedSource:
         source: of the pictures.
         seed: of the chance.
         strength: 0 leaves the pictures as they are, 1 changes them about as much as a person with a telephone does.
+        height: pictures that are higher are made smaller to it first: what a network sees of a photograph is small.
     """
 
     source: Source
     seed: int
     strength: float = 1.0
+    height: int | None = None
 
     def __len__(self) -> int:
         return len(self.source) * _VARIANTS
 
     def __getitem__(self, index: int) -> Example:
         example = self.source[index % len(self.source)]
-        return example._replace(image=augment(example.image, Draws(self.seed, "train", index), self.strength))
+        image = _no_higher(example.image, self.height)
+        return example._replace(image=augment(image, Draws(self.seed, "train", index), self.strength))
+
+
+def _no_higher(image: np.ndarray, height: int | None) -> np.ndarray:
+    if height is None or len(image) <= height:
+        return image
+    width = max(1, round(image.shape[1] * height / len(image)))
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def augment(image: np.ndarray, draws: Draws, strength: float = 1.0) -> np.ndarray:
@@ -93,6 +104,8 @@ def copied(images: Sequence[np.ndarray], highest: int, draws: Draws) -> list[np.
 
 
 def _compressed(image: np.ndarray, quality: int) -> np.ndarray:
+    if max(image.shape[:2]) > _LARGEST_JPEG:
+        return image
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     compressed = cv2.imdecode(data, cv2.IMREAD_COLOR)
     assert compressed is not None  # it was written just now

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +15,7 @@ from PIL import Image
 
 from crnn_jax.data.folder import Labelled
 from crnn_jax.data.images import UnreadableImage, read_image
+from crnn_jax.data.processes import serve_parent
 from crnn_jax.errors import UserError
 from crnn_jax.locate import Located, NoFormula, join, lines, locate
 
@@ -83,8 +83,7 @@ def save_all_crops(
         UserError: a process died.
     """
     problems: dict[Path, str] = {}
-    ignore_ctrl_c = (signal.SIGINT, signal.SIG_IGN)  # which reaches the whole process group; this process ends the others
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), signal.signal, ignore_ctrl_c)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), serve_parent)
     try:
         jobs = {pool.submit(save_crops, path, path.stem, out): path for path in paths}
         for job in as_completed(jobs):

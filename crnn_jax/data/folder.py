@@ -109,9 +109,14 @@ def parse_labels(folder: str | Path, *, values: bool = True) -> Labels:
     if file is None:
         raise UserError(f"{folder}: holds no {', '.join(LABEL_FILES[:-1])} or {LABEL_FILES[-1]}")
     text, problems = _text_of(file)
+    problems += [
+        Problem(str(folder / name), f"is left aside: labels are those of {file.name}", harmless=True)
+        for name in LABEL_FILES
+        if name != file.name and (folder / name).is_file()
+    ]
     lines = text.rstrip("\n").split("\n") if text.strip() else []
     rows = list(_parse_txt(file, lines, problems, values) if file.suffix == ".txt" else _parse_table(file, lines, problems))
-    if not rows and not problems:
+    if not rows and all(problem.harmless for problem in problems):
         raise UserError(f"{file}: is empty")
     return Labels(file, rows, problems)
 
@@ -239,7 +244,8 @@ def split_of(name: str) -> Literal["train", "validation", "test"]:
 
 
 def find_images(patterns: Iterable[str]) -> list[Path]:
-    """The picture files of some paths, folders and globs: in the order given, those of a folder by number, then by name.
+    """The picture files of some paths, folders and globs: in the order given, those of a folder or glob by folder, number and
+    name.
 
     Raises:
         UserError: a folder or glob holds no picture.
@@ -255,7 +261,7 @@ def find_images(patterns: Iterable[str]) -> list[Path]:
         elif not path.exists() and any(c in pattern for c in "*?["):
             base = Path(path.anchor)
             try:
-                inside = sorted(base.glob(str(path.relative_to(base))), key=_by_number)
+                inside = sorted(base.glob(str(path.relative_to(base))), key=lambda p: (p.parent, _by_number(p)))
             except ValueError as error:  # ** within a name
                 raise UserError(f"{pattern}: can't be understood ({error})") from None
             if not inside:

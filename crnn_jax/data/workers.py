@@ -5,16 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from types import TracebackType
 
 import numpy as np
 
 from crnn_jax.data.examples import Batch, BatchMaker
+from crnn_jax.data.processes import serve_parent
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
 
@@ -37,13 +36,11 @@ class BatchWorkers:
         if count:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(self._makers,))
-            # Ctrl-C reaches the whole process group; the main process saves and then ends its workers. They inherit the
-            # mask, and each of these calls starts one of them.
+            # Ctrl-C reaches the whole process group; the main process saves and then ends its workers. Those that these calls
+            # start inherit the mask, until they ignore the signal.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            others = multiprocessing.active_children()
             for _ in range(count):
                 self._pool.submit(os.getpid)
-            self._processes = [process for process in multiprocessing.active_children() if process not in others]
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __call__(self, split: Split, indices: np.ndarray, first_position: int = 0) -> Batch:
@@ -62,7 +59,7 @@ class BatchWorkers:
                 " around what it runs? (workers=0 draws in the main process)"
             ) from None
         except TimeoutError:
-            for process in self._processes:  # those that hang would be waited for at the end
+            for process in list((self._pool._processes or {}).values()):  # those that hang would be waited for at the end
                 process.kill()
             raise UserError(
                 f"a data worker has not made its batch for {self._patience:.0f} s (examples {indices[0]} to {indices[-1]}):"
@@ -82,16 +79,8 @@ _makers_in_worker: dict[Split, BatchMaker] = {}
 
 
 def _start(makers: Mapping[Split, BatchMaker]) -> None:
+    serve_parent()
     _makers_in_worker.update(makers)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed can't end its workers, and they would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _work(split: Split, indices: np.ndarray, first_position: int) -> Batch:

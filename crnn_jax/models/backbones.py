@@ -156,7 +156,7 @@ def _stem(x: jax.Array, widths: jax.Array | None, features: int, initialization:
     """A convolution that halves the picture, as residual and dense networks begin: all that follows costs a quarter."""
     x = space_to_depth(blank_out(x, widths), 2, 2)
     x = convolution(features, "SAME", initialization, x.dtype)(x)
-    return x, None if widths is None else divided(widths + 1, 2)
+    return x, None if widths is None else widths - divided(widths, 2)  # rounded up; a converter takes (w + 1) / 2 for a mean
 
 
 class ResNet(nn.Module):

@@ -62,6 +62,10 @@ class Architecture:
             raise UserError(f"hidden must be at least 1, not {self.hidden}")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout must be at least 0 and below 1, not {self.dropout}")
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"momentum must be at least 0 and below 1, not {self.momentum}")
+        if not self.epsilon > 0:
+            raise UserError(f"epsilon must be above 0, not {self.epsilon}")
         for name in ("drop_columns", "positions"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} must be at least 0, not {getattr(self, name)}")

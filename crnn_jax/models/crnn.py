@@ -119,7 +119,10 @@ class CRNN(nn.Module):
         logits = nn.Dense(self.classes, dtype=self.dtype, name="classifier")(x).astype(jnp.float32)
         if a.head == "attention":
             return positions_in_a_row(logits, lengths > 0)
-        return logits[:, a.drop_columns :], jnp.maximum(lengths - a.drop_columns, 0)
+        logits = logits[:, a.drop_columns :]
+        # Pictures that are too narrow for a column have one that doesn't count: nothing can be made of arrays without any.
+        logits = jnp.pad(logits, ((0, 0), (0, max(0, 1 - logits.shape[1])), (0, 0)))
+        return logits, jnp.maximum(lengths - a.drop_columns, 0)
 
     def _backbone(self, normalization: dict[str, Any]) -> nn.Module:
         a = self.architecture

@@ -43,12 +43,13 @@ class TemporalConvolutions(nn.Module):
         """
         init = getattr(nn.initializers, self.initialization)()
         inside = (jnp.arange(columns.shape[1])[None] < lengths[:, None])[..., None]
-        x = jnp.where(inside, columns, 0)
+        zero = jnp.zeros((), columns.dtype)  # of this type in other formats too
+        x = jnp.where(inside, columns, zero)
         for dilation in self.dilations:
             # A dilated convolution, as one matrix product.
             seen = jnp.concatenate([_shifted(x, dilation), x, _shifted(x, -dilation)], axis=-1)
             y = nn.Dense(self.features, kernel_init=init, use_bias=False, dtype=x.dtype)(seen)
-            x = jnp.where(inside, x + Normalization(**self.normalization)(y), 0)
+            x = jnp.where(inside, x + Normalization(**self.normalization)(y), zero)
         return x
 
 

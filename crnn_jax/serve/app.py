@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import io
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -24,6 +25,7 @@ from crnn_jax.recognizer import Reader, Reading
 from crnn_jax.serve.answers import Answer, Shown, answer, count_pixels, decode, explain
 from crnn_jax.serve.queue import BatchQueue
 
+_logger = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page.html")
 _BYTES, _PIXELS = 20 * 2**20, 40_000_000  # of a picture, at most; and pixels of all that are in memory
 _FILES, _BODY = 32, 64 * 2**20  # files and bytes of a request, at most
@@ -88,6 +90,9 @@ def _work(model: Reader[Any], jobs: list[_Job]) -> list[_Done]:
             prepared[i] = model.prepare(job.image)
         except UserError as error:
             problems[i] = str(error)
+        except Exception:  # a fault of ours, for which the requests of others are not to pay
+            _logger.exception("a picture of %s can't be prepared", "x".join(map(str, job.image.shape[1::-1])))
+            problems[i] = "can't be prepared"
     readings = dict(zip(prepared, model.read_prepared(prepared.values(), batch_size=32), strict=True))
     return [
         _Done(None, [], problems[i])
@@ -122,8 +127,8 @@ def make_app(models: Mapping[str, Reader[Any]], *, room: int = _AT_ONCE) -> Fast
 
     @app.middleware("http")
     async def bound_body(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        """Refuses a body by its stated length, before any of it is kept."""
-        length = request.headers.get("content-length", "")
+        """Refuses a body by its stated length, before any of it is kept. One in chunks ends where it likes."""
+        length = "" if "transfer-encoding" in request.headers else request.headers.get("content-length", "")
         if request.method == "POST" and not (length.isdecimal() and int(length) <= _BODY):
             return JSONResponse({"detail": f"a request must say its length, and have at most {_BODY} bytes"}, 413)
         return await call_next(request)

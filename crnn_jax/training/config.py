@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,14 +101,14 @@ class Config(Architecture):
         check_choices(self, {**choices, "drawing": DRAWINGS, "on_nan": ON_NAN})
         if self.lr_schedule == "alternate" and self.epochs < len(_ALTERNATE):
             raise UserError(f"lr_schedule alternate needs {len(_ALTERNATE)} epochs or more, not {self.epochs}")
-        if not self.learning_rate > 0:
-            raise UserError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if not 0 < self.learning_rate < math.inf:
+            raise UserError(f"learning_rate must be above 0, and a number, not {self.learning_rate}")
         if not 0 <= self.l2 < 1:
             raise UserError(f"l2 must be at least 0 and below 1, not {self.l2}")
         if not 0 <= self.ema < 1:
             raise UserError(f"ema must be at least 0 and below 1, not {self.ema}")
-        if self.weight_decay < 0:
-            raise UserError(f"weight_decay must be at least 0, not {self.weight_decay}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise UserError(f"weight_decay must be at least 0, and a number, not {self.weight_decay}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise UserError(f"clip_norm must be above 0, not {self.clip_norm}")
         if not 0 <= self.seed < 2**32:

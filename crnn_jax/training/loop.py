@@ -39,7 +39,7 @@ from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, pr
 from crnn_jax.training.meters import Clock, EpochSums
 from crnn_jax.training.report import Report, save_plots
 from crnn_jax.training.rundir import RunDirectory, describe, describe_run, differences
-from crnn_jax.training.schedules import make_optimizer, make_schedule
+from crnn_jax.training.schedules import make_optimizer, make_schedule, without_memory
 from crnn_jax.training.signals import stop_signals
 from crnn_jax.training.state import create_state, parameter_count
 from crnn_jax.training.status import StatusFile
@@ -285,9 +285,7 @@ class _Run:
         """Goes on from the best weights, the optimiser's memory of gradients forgotten."""
         best = self._checkpoints.best
         assert best is not None  # a stage has ended, with a save
-        forgotten = jax.tree.map(
-            lambda x: np.zeros_like(x) if np.issubdtype(x.dtype, np.floating) else x, steps.unreplicate(self._state.opt_state)
-        )
+        forgotten = without_memory(steps.unreplicate(self._state.opt_state))
         logger.info("a new stage, from the weights of step %d", self._checkpoints.step(best))
         opt_state, weights = steps.replicate((forgotten, self._checkpoints.weights(best)), self._devices)
         self._state = self._state.replace(opt_state=opt_state).with_weights(weights)

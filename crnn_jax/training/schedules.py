@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 from crnn_jax.training.config import Config
@@ -48,6 +49,19 @@ def make_optimizer(config: Config, axis_name: str | None = None, devices: int = 
     # The gradient of the squares; before Adam, as in Keras, and not beside it as in AdamW.
     penalty = optax.add_decayed_weights(2 * config.l2, _penalised) if config.l2 else optax.identity()
     return optax.chain(clip, penalty, optimizer)
+
+
+def without_memory(opt_state: Any) -> Any:
+    """An optimiser's state, in host memory, in which no gradients were seen; its schedule stands where it stood.
+
+    Adam's count goes too: by it, moments are made larger that have seen few gradients.
+    """
+
+    def forget(part: Any) -> Any:
+        adam = isinstance(part, optax.ScaleByAdamState)
+        return jax.tree.map(lambda x: np.zeros_like(x) if adam or np.issubdtype(x.dtype, np.floating) else x, part)
+
+    return jax.tree.map(forget, opt_state, is_leaf=lambda part: isinstance(part, optax.ScaleByAdamState))
 
 
 def _kernels(params: Any) -> Any:
