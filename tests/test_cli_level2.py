@@ -66,10 +66,11 @@ def test_locate_names_pictures_without_a_formula_and_does_the_rest(capsys, pictu
     Image.open(pictures / "0.png").save(folder / "0.png")
     Image.new("RGB", (900, 500), "white").save(folder / "1.png")
     text = (pictures / "labels.txt").read_text(encoding="utf-8").splitlines()[0]
-    (folder / "labels.txt").write_text(f"{text}\n{text}\n", encoding="utf-8")
+    (folder / "labels.txt").write_text(f"{text}\n{text}\n{text}\n", encoding="utf-8")
     status, lines, err = run(capsys, "locate", folder, "--out", tmp_path / "out", "--workers", 1)
     assert status == 1
     assert "1.png: no line of text was found where two or three are expected" in err
+    assert "labels.txt, line 3: 2.png isn't among the pictures" in err
     assert "1 of 2 pictures located" in lines[0]
     assert len((tmp_path / "out" / "labels.tsv").read_text(encoding="utf-8").splitlines()) == 2
 

@@ -61,9 +61,11 @@ def test_a_grammar_of_ones_own_is_named_by_a_flag(bars, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "bits.py").write_text(
-        "from itertools import product\nfrom sources import Words\nfrom crnn_jax import Alphabet\n"
+        "from itertools import product\nfrom sources import Words\nfrom crnn_jax import Alphabet, Grammar\n"
         "class Bits(Words):\n    name, alphabet = 'bits', Alphabet('01')\n"
         "    words = [''.join(bits) for length in (1, 2, 3) for bits in product('01', repeat=length)]\n"
+        "class Endless(Grammar):\n    name, alphabet = 'endless', Alphabet('01')\n"
+        "    advance = completion = sample = None\n"
     )
     from experiments import folder
 
@@ -75,6 +77,8 @@ def test_a_grammar_of_ones_own_is_named_by_a_flag(bars, tmp_path, monkeypatch):
     task = made("--grammar=bits:Bits")
     assert describe(task)["grammar"] == "bits"
     assert task.grammar.contains("010")
+    with pytest.raises(UserError, match="see its start"):
+        made("--grammar=bits:Endless")
     with pytest.raises(UserError, match="bits has no such class"):
         made("--grammar=bits:Pieces")
     with pytest.raises(UserError, match="'bits' is about the characters '01'"):
@@ -129,6 +133,20 @@ def test_variants_are_pure_functions_of_the_index():
     np.testing.assert_array_equal(source[42].image, source[42].image)
     assert source[43].text == "1"
     np.testing.assert_array_equal(augment(variants[0], Draws(0, "train", 0), 0.0), variants[0])
+
+
+def test_photographs_are_changed_at_the_size_that_is_seen_of_them():
+    class Photograph:
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return Example(np.full((800, 1200, 3), 99, np.uint8), "1")
+
+    source = AugmentedSource(Photograph(), seed=1, strength=1.0, height=96)
+    assert {source[i].image.shape for i in range(20)} == {(96, 144, 3)}
+    wide = np.full((2, 66_000, 3), 99, np.uint8)  # more than a JPEG can have
+    assert all(augment(wide, Draws(0, "train", i), 0.5).shape == wide.shape for i in range(10))
 
 
 TINY = Config(backbone="light", rnn="none", hidden=16, epochs=1, steps_per_epoch=4, batch_size=8, workers=0)

@@ -169,3 +169,10 @@ def test_a_preparation_that_writes_fractions_in_a_row():
     plain, row = (prepare(example.image) for prepare in (tasks.LEVEL2_STRIPS, tasks.LEVEL2_ROWS))
     assert row.shape[0] == 81
     assert row.shape[1] - plain.shape[1] in range(90, 125)
+
+
+def test_a_strip_that_was_cut_at_a_bar_is_read_as_it_is():
+    strip, _ = strip_of("君=12;君/345", 0)
+    (bar,) = fraction.bars(strip)
+    for first, last in ((0, bar.y + 2), (0, bar.y + 3), (bar.y - 1, len(strip)), (bar.y, len(strip))):
+        assert fraction.in_a_row(strip[first:last], 81).image.shape[0] <= 81

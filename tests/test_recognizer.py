@@ -8,6 +8,8 @@ from sources import Bars, Words, bars_task
 
 import crnn_jax
 from crnn_jax import Alphabet, Config, UserError, tasks
+from crnn_jax.data.examples import Preparation
+from crnn_jax.models.crnn import CRNN
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +149,12 @@ def test_no_such_dtype():
 def test_no_such_decoding(model, pictures):
     with pytest.raises(UserError, match="one of auto, greedy, beam, not 'Beam'"):
         model.read([pictures[0].image], decode="Beam")
+
+
+def test_a_picture_that_is_too_narrow_for_a_column_has_no_text():
+    architecture, preparation = crnn_jax.Architecture(backbone="vgg222", rnn="none"), Preparation(48, 64, widths=(32, 64))
+    network, shape = CRNN.of(architecture, Alphabet("01"), preparation), (1, 48, 64, 3)
+    variables = jax.jit(network.init)(jax.random.key(0), np.zeros(shape, np.uint8), np.array([64]))
+    reader = crnn_jax.Recognizer(architecture, Alphabet("01"), preparation, variables)
+    (reading,) = reader.read([np.full((48, 20, 3), 200, np.uint8)])
+    assert (reading.text, reading.valid, reading.characters) == ("", False, ())

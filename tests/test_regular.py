@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -76,6 +77,12 @@ def test_a_checkpoint_s_name_says_all():
         (r"(.)\1", "can't be used: Group ref"),
         ("1$|2", "may only be its first character"),
         (r"\d*1\d{18}", "more than 5000 states"),
+        (r"(?!00)\d+", "looks ahead"),
+        (r"(?=1)\d", "looks ahead"),
+        ("[]1]", "must be written as"),
+        ("[^]1]", "must be written as"),
+        ("1++2", "possessive"),
+        ("1{2}+", "possessive"),
     ],
 )
 def test_what_can_not_be_used(pattern, message):
@@ -89,3 +96,14 @@ def test_large_alphabets():
     state = grammar.advance(grammar.start, "一")
     assert columns(grammar.completion(state), after="一") == 5
     assert grammar.contains("一丁七一丁七")
+
+
+SCRIPTS = Alphabet("aé文٣1_ ]-.[\\")
+KINDS = [r"\w+", r"\W", r"[^\w]", r"[\d文]+", r"\D\s?", r"[\]a]", r"[a\-é]+", r"[\W]", r"[^\W]+", r"\.\[?", r"\\\S?"]
+
+
+@pytest.mark.parametrize("pattern", KINDS)
+def test_kinds_of_characters_are_python_s_in_any_script(pattern):
+    grammar = Regular(pattern, SCRIPTS)
+    texts = ["".join(text) for length in range(3) for text in product(SCRIPTS.characters, repeat=length)]
+    assert [text for text in texts if grammar.contains(text)] == [text for text in texts if re.fullmatch(pattern, text)]

@@ -136,6 +136,32 @@ def test_a_large_picture_is_refused_before_it_is_decoded(client):
     assert "7000x7000 pixels" in response.json()["detail"]
 
 
+def test_a_body_without_a_bound_is_refused(client):
+    """Whatever length is stated: one that comes in chunks may go on for ever."""
+    for length in ({}, {"Content-Length": "5"}):
+        response = client.post("/read", content=iter([b"x"]), headers={"Transfer-Encoding": "chunked", **length})
+        assert response.status_code == 413
+        assert "must say its length" in response.json()["detail"]
+
+
+def test_a_fault_of_ours_is_told_of_its_picture_alone(models, caplog):
+    class Faulty:
+        members = models["level1"].members
+        read_prepared = models["level1"].read_prepared
+
+        def prepare(self, image):
+            if image.max() == 7:
+                raise ZeroDivisionError
+            return models["level1"].prepare(image)
+
+    good, bad = (app._Job(np.full((60, 180, 3), level, np.uint8), False) for level in (200, 7))
+    first, second, third = app._work(Faulty(), [good, bad, good])
+    assert first.reading is not None
+    assert third.reading is not None
+    assert second.problem == "can't be prepared"
+    assert "a picture of 180x60 can't be prepared" in caplog.text
+
+
 def test_too_many_files(client):
     assert send(client, *[b"x"] * 33).status_code == 413
 

@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from crnn_jax import UserError
+from crnn_jax.cli.reading import escaped
 from crnn_jax.vote import Ballot, vote, vote_files
 
 
@@ -100,6 +102,14 @@ def test_readings_may_begin_with_a_brace_and_hold_any_space(tmp_path):
     for name in "ab":
         (tmp_path / name).write_text("{x}\na\u2028b\n" + '{"a":' + "[" * 100_000, encoding="utf-8")
     assert [ballot.text for ballot in vote_files([tmp_path / "a", tmp_path / "b"])][:2] == ["{x}", "a\u2028b"]
+
+
+def test_paths_are_as_they_were_before_they_were_written(tmp_path):
+    path = "a\\b\tc\\n.png"
+    row = {"text": "1", "value": None, "confidence": 0.5, "path": path}
+    (tmp_path / "a").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    (tmp_path / "b").write_text(f"\ufeff{escaped(Path(path))}\t1\t-\t0.5\n", encoding="utf-8")
+    assert vote_files([tmp_path / "a", tmp_path / "b"])[0].path == path
 
 
 def test_a_missing_file_is_named(tmp_path):

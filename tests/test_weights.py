@@ -12,9 +12,12 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import crnn_jax
-from crnn_jax import UserError, tasks, weights
+from crnn_jax import Alphabet, Architecture, UserError, tasks, weights
 from crnn_jax.cli import main
 from crnn_jax.cli.arguments import model_for, networks, suits
+from crnn_jax.data.examples import Preparation
+from crnn_jax.export import export, load_exported
+from crnn_jax.models.crnn import CRNN
 
 
 @pytest.mark.parametrize(
@@ -246,6 +249,28 @@ def test_exported_networks_do_what_the_model_does(tmp_path, trained, capsys):
     pictures = [np.full((16, 64, 3), 200, np.uint8)]
     a, b = (crnn_jax.load(path).read(pictures) for path in (trained, tmp_path / "bars.safetensors"))
     assert a[0].text == b[0].text
+
+
+@pytest.mark.parametrize("architecture", [Architecture(rnn="conv", hidden=16), Architecture(backbone="resnet", rnn="none")])
+def test_onnx_of_other_networks_where_widths_differ(tmp_path, architecture):
+    alphabet, preparation = Alphabet("01"), Preparation(16, 64, widths=(32, 64))
+    model = CRNN.of(architecture, alphabet, preparation)
+    images, widths = np.random.default_rng(0).integers(0, 256, (2, 16, 64, 3), np.uint8), np.array([64, 45], np.int32)
+    variables = jax.jit(model.init)(jax.random.key(0), images, widths)
+    recognizer = crnn_jax.Recognizer(architecture, alphabet, preparation, variables)
+    export(recognizer, "onnx", tmp_path / "a.onnx")
+    logits, lengths = load_exported(tmp_path / "a.onnx")(images, widths)
+    expected, counts = jax.jit(recognizer.logits)(images, widths)
+    np.testing.assert_array_equal(lengths, counts)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "stablehlo"])
+def test_an_export_that_is_none_is_one_line(tmp_path, suffix):
+    for data in (b"", b"no network"):
+        (tmp_path / f"a.{suffix}").write_bytes(data)
+        with pytest.raises(UserError, match="can't be read as a network"):
+            load_exported(tmp_path / f"a.{suffix}")
 
 
 @pytest.mark.parametrize(("to", "module"), [("stablehlo", "flatbuffers"), ("onnx", "jax2onnx")])

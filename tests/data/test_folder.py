@@ -89,6 +89,14 @@ def test_globs_and_files_stay_in_the_order_given(tmp_path):
     assert [path.name for path in found] == ["x.png", "1.png", "2.png", "missing.png"]
 
 
+def test_a_glob_over_folders_takes_one_after_the_other(tmp_path):
+    for name in ("b/2.png", "a/10.png", "b/1.png", "a/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [str(path.relative_to(tmp_path)) for path in find_images([str(tmp_path / "*/*.png")])]
+    assert found == ["a/2.png", "a/10.png", "b/1.png", "b/2.png"]
+
+
 def test_nothing_found_is_said(tmp_path):
     with pytest.raises(UserError, match="holds no pictures"):
         find_images([str(tmp_path)])

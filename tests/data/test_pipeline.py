@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from itertools import chain
@@ -95,3 +96,8 @@ def test_worker_that_dies_ends_in_one_line():
 def test_mistake_of_the_source_reaches_the_caller():
     with BatchWorkers({"train": maker(max_length=1)}, 1) as workers, pytest.raises(UserError, match="'10' is longer than 1"):
         take(training_batches(workers, ENDLESS, 4, ahead=1), 3)
+
+
+def test_workers_leave_ctrl_c_to_the_main_process():
+    with BatchWorkers({"train": maker()}, 3) as workers:
+        assert {workers._pool.submit(signal.getsignal, signal.SIGINT).result() for _ in range(9)} == {signal.SIG_IGN}

@@ -1,5 +1,7 @@
 """What ``crnn-jax check`` finds in a folder, and what training makes of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -99,6 +101,32 @@ def test_byte_order_mark_and_crlf_are_told_and_harmless(tmp_path):
     assert "byte order mark" in found[0].what
     assert "CR LF" in found[1].what
     assert [label.text for label in read_labels(folder)] == ["(3-7)+5", "5-6+2", "(6+7)*2"]
+
+
+@pytest.mark.parametrize(("name", "data"), [("labels.txt", b"\xef\xbb\xbf"), ("labels.tsv", b"file\ttext\r\n")])
+def test_a_file_with_nothing_but_what_is_harmless_is_empty(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match="is empty"):
+        parse_labels(tmp_path)
+
+
+def test_labels_that_are_left_aside_are_told(tmp_path):
+    make(tmp_path, ["0.png\t1+2*3"], name="labels.tsv")
+    assert "labels.tsv: is left aside: labels are those of labels.txt" in said(make(tmp_path, GOOD))
+
+
+def test_what_can_not_be_opened_keeps_nothing_else_from_being_told(tmp_path, capsys, monkeypatch):
+    make(tmp_path, ["字" * 90, "b"])  # no file could have such a name
+    read_bytes = Path.read_bytes
+
+    def denied(path):
+        if path.name == "1.png":
+            raise PermissionError(13, "Permission denied")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    assert main(["check", str(tmp_path)]) == 0
+    assert "2 labels" in capsys.readouterr().out
 
 
 def test_read_labels_names_the_first_problem_and_counts_the_rest(tmp_path):

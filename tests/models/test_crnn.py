@@ -128,7 +128,18 @@ def test_dropout_is_each_example_s_own_and_keeps_the_mean():
     assert dropout(x, 0.2, None) is x
 
 
-@pytest.mark.parametrize("fields", [{"backbone": "none"}, {"rnn": "x"}, {"hidden": 0}, {"dropout": 1.0}, {"drop_columns": -1}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"backbone": "none"},
+        {"rnn": "x"},
+        {"hidden": 0},
+        {"dropout": 1.0},
+        {"drop_columns": -1},
+        {"momentum": 1.0},
+        {"epsilon": float("nan")},
+    ],
+)
 def test_bad_architectures(fields):
     with pytest.raises(UserError, match=next(iter(fields))):
         Architecture(**fields)

@@ -4,7 +4,7 @@ import pytest
 
 from crnn_jax import Config, UserError
 from crnn_jax.models.crnn import CRNN
-from crnn_jax.training.schedules import make_optimizer, make_schedule
+from crnn_jax.training.schedules import make_optimizer, make_schedule, without_memory
 from crnn_jax.training.state import create_state
 
 
@@ -55,6 +55,21 @@ def test_weight_decay_takes_from_kernels_alone(optimizer):
         assert bool(np.any(update)) == decayed, path
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_without_memory_steps_are_as_large_as_a_fresh_optimiser_s(optimizer):
+    config = Config(optimizer=optimizer, lr_schedule="step", lr_stages=2, epochs=2, steps_per_epoch=2, learning_rate=1.0)
+    tx = make_optimizer(config)
+    params = {"classifier": {"kernel": np.ones((3, 4), np.float32)}, "columns": {"kernel": np.ones((4, 4), np.float32)}}
+    gradients = jax.tree.map(lambda p: np.random.default_rng(0).normal(size=p.shape).astype(np.float32), params)
+    update = jax.jit(tx.update)
+    fresh, state = update(gradients, tx.init(params), params)
+    for _ in range(4):
+        _, state = update(gradients, state, params)
+    again, _ = update(gradients, without_memory(jax.tree.map(np.asarray, state)), params)
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(fresh), strict=True):
+        np.testing.assert_allclose(a, 0.1 * b, rtol=1e-4)  # the schedule's second stage
+
+
 def test_onecycle_rises_for_a_fifth_and_falls():
     schedule = make_schedule(Config(epochs=10, steps_per_epoch=10, learning_rate=3e-3, lr_schedule="onecycle"))
     rates = [float(schedule(step)) for step in range(100)]
@@ -76,6 +91,8 @@ def test_constant():
         {"batch_size": 0},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
+        {"learning_rate": float("inf")},
+        {"weight_decay": float("nan")},
         {"lr_schedule": "cosine"},
         {"dtype": "float16"},
         {"batch_norm": "none"},
