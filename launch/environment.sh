@@ -16,16 +16,24 @@ fi
 
 venv=${VENV:-.venv}
 
-# install EXTRAS: installs the checkout with some extras ("" for none), unless that was done for this very pyproject.toml.
+# install EXTRAS: installs the checkout with some extras ("" for none), unless that was done for this very pyproject.toml. Of
+# processes that are started together, on one host or several, one does it, and the others wait.
 install() {
   local stamp="$venv/installed${1:+-$1}"
-  if [ -f "$stamp" ] && cat pyproject.toml constraints.txt | cmp -s - "$stamp"; then
-    return
-  fi
-  echo "installing into $venv, which takes a few minutes the first time" >&2
-  "$python" -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".${1:+[$1]}"
-  cat pyproject.toml constraints.txt > "$stamp"
+  if is_newest "$stamp"; then return; fi
+  mkdir -p "$(dirname "$venv")"
+  (
+    if command -v flock > /dev/null; then flock 9; fi
+    if is_newest "$stamp"; then exit; fi
+    echo "installing into $venv, which takes a few minutes the first time" >&2
+    "$python" -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".${1:+[$1]}"
+    cat pyproject.toml constraints.txt > "$stamp"
+  ) 9> "$venv.lock"
+}
+
+is_newest() {
+  [ -f "$1" ] && cat pyproject.toml constraints.txt | cmp -s - "$1"
 }
 
 # install_for_machine: with CUDA where there is an NVIDIA GPU.

@@ -80,6 +80,21 @@ def test_multihost(launched):
     ]
 
 
+def test_of_two_that_are_started_together_one_installs(tmp_path):
+    python = tmp_path / "python"  # that makes environments with itself, and notes what it is asked for
+    python.write_text(
+        '#!/bin/sh\ncase "$2" in\n'
+        f'venv) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && sleep 1 && echo venv >> {tmp_path}/noted ;;\n'
+        f"pip) echo pip >> {tmp_path}/noted ;;\nesac\n"
+    )
+    python.chmod(0o755)
+    environment = {**os.environ, "VENV": str(tmp_path / "new" / "venv"), "PYTHON": str(python)}
+    command = ["bash", "-euc", f'. "{LAUNCH}/environment.sh"; install test']
+    both = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert (tmp_path / "noted").read_text().split() == ["venv", "pip"]
+
+
 @pytest.mark.parametrize(
     ("script", "message"), [("local.sh", "an experiment comes first"), ("multihost.sh", "HOST:PORT HOSTS")]
 )
