@@ -83,23 +83,19 @@ class _Done(NamedTuple):
 
 def _work(model: Reader[Any], jobs: list[_Job]) -> list[_Done]:
     """Reads a batch; what is wrong with one picture is told of that one."""
-    prepared: dict[int, Any] = {}
+    prepared: dict[int, tuple[Any, list[Shown]]] = {}
     problems: dict[int, str] = {}
     for i, job in enumerate(jobs):
         try:
-            prepared[i] = model.prepare(job.image)
+            prepared[i] = model.prepare(job.image), explain(model.members[0], job.image) if job.explained else []
         except UserError as error:
             problems[i] = str(error)
         except Exception:  # a fault of ours, for which the requests of others are not to pay
             _logger.exception("a picture of %s can't be prepared", "x".join(map(str, job.image.shape[1::-1])))
             problems[i] = "can't be prepared"
-    readings = dict(zip(prepared, model.read_prepared(prepared.values(), batch_size=32), strict=True))
-    return [
-        _Done(None, [], problems[i])
-        if i in problems
-        else _Done(readings[i], explain(model.members[0], job.image) if job.explained else [])
-        for i, job in enumerate(jobs)
-    ]
+    images = (image for image, _ in prepared.values())
+    readings = dict(zip(prepared, model.read_prepared(images, batch_size=32), strict=True))
+    return [_Done(readings[i], prepared[i][1]) if i in prepared else _Done(None, [], problems[i]) for i in range(len(jobs))]
 
 
 def make_app(models: Mapping[str, Reader[Any]], *, room: int = _AT_ONCE) -> FastAPI:
