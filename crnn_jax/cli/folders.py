@@ -221,12 +221,13 @@ def _locate(arguments: argparse.Namespace) -> int:
     with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
         problems = crops.save_all_crops(paths, out, arguments.workers, bar.update)
     good, wrong = [], [problem for each in labels for problem in each.problems if not problem.harmless]
-    located = set(paths) - set(problems)
+    given = set(paths)
+    located = given - set(problems)
     wrong += [
         Problem(label.place, f"{label.path.name} isn't among the pictures", label)
         for each in labels
         for label in each.rows
-        if label.path not in set(paths)
+        if label.path not in given
     ]
     for label in (label for each in labels for label in each.rows if label.path in located):
         found, expected = crops.lines_of(label.path, out), label.text.count(SEPARATOR) + 1
