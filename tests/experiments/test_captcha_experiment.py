@@ -36,6 +36,7 @@ def test_quick_run_in_a_worker_process(tmp_path):
     assert "unmodified captcha package" in report["judge"]
 
 
+@pytest.mark.slow
 def test_document_on_a_cpu_says_what_it_means_to(tmp_path):
     result = run(f"--workdir={tmp_path}", "--workers=0", "--rnn=none", *SMALL)
     assert result.returncode == 0, result.stderr
