@@ -7,3 +7,8 @@ class UserError(ValueError):
 
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM ended a run, and its state was saved: the same call goes on from there."""
+
+
+def in_one_line(error: Exception) -> str:
+    """An exception of someone else's, its kind and what it says, cut short, to go into a message."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

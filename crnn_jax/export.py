@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from crnn_jax import weights
-from crnn_jax.errors import UserError
+from crnn_jax.errors import UserError, in_one_line
 from crnn_jax.recognizer import Recognizer
 
 Format = Literal["weights", "stablehlo", "onnx"]
@@ -71,7 +71,7 @@ def load_exported(path: Path) -> Network:
     except UserError:
         raise
     except Exception as error:  # each library has kinds of its own for what it can't understand
-        raise UserError(f"{path}: can't be read as a network ({_told(error)})") from None
+        raise UserError(f"{path}: can't be read as a network ({in_one_line(error)})") from None
 
     def network(images: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         logits, lengths = exported.call(images, widths)
@@ -112,7 +112,7 @@ def _onnx(model: Recognizer) -> bytes:
         except UserError:
             raise
         except Exception as error:  # of many kinds
-            raise UserError(f"jax2onnx can't convert this network ({_told(error)}): --to=stablehlo can") from None
+            raise UserError(f"jax2onnx can't convert this network ({in_one_line(error)}): --to=stablehlo can") from None
     return data
 
 
@@ -135,11 +135,6 @@ def _extra(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError:
         raise UserError(f"{module} is not installed: pip install 'crnn-jax[export]'") from None
-
-
-def _told(error: Exception) -> str:
-    """An exception in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _describe(model: Recognizer) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.errors import UserError
+from crnn_jax.errors import UserError, in_one_line
 
 State = Hashable
 
@@ -384,24 +384,19 @@ def imported(place: str) -> Grammar:
     try:
         kind = getattr(importlib.import_module(module), name, None)
     except Exception as error:  # it runs whatever stands there
-        raise UserError(f"the grammar {place!r}: {module} can't be imported ({_told(error)})") from None
+        raise UserError(f"the grammar {place!r}: {module} can't be imported ({in_one_line(error)})") from None
     if not (isinstance(kind, type) and issubclass(kind, Grammar)):
         what = "has no such class" if kind is None else "has another thing of that name"
         raise UserError(f"the grammar {place!r}: {module} {what}; it must be a class derived from crnn_jax.Grammar")
     try:
         grammar = kind()
     except Exception as error:
-        raise UserError(f"the grammar {place!r} can't be made ({_told(error)})") from None
+        raise UserError(f"the grammar {place!r} can't be made ({in_one_line(error)})") from None
     wanted = {"name": str, "alphabet": Alphabet, "start": Hashable}
     if wrong := [what for what, of in wanted.items() if not isinstance(getattr(grammar, what, []), of)]:
         kinds = "a name (str), an alphabet (crnn_jax.Alphabet) and a start (hashable)"
         raise UserError(f"the grammar {place!r} must have {kinds}: see its {' and '.join(wrong)}")
     return grammar
-
-
-def _told(error: Exception) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 class ExpressionError(UserError):
