@@ -52,7 +52,7 @@ def _room_for_programs():
 
 @pytest.fixture(autouse=True)
 def _no_plots(monkeypatch):
-    """Of a short run plots take half the time. Those of runs that fixtures of a larger scope make are drawn, and looked at."""
+    """Plots take a third of a short run. Those of runs that fixtures of a larger scope make are drawn, and looked at."""
     monkeypatch.setattr("crnn_jax.training.loop.save_plots", lambda *_: None)
 
 
