@@ -20,6 +20,7 @@ put together anew:
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from absl import flags
@@ -34,6 +35,13 @@ from experiments.common import Recipe
 _LINES = flags.DEFINE_enum("lines", "joined", ["joined", "separate"], "read all in one strip, or each alone")
 _FRACTIONS = flags.DEFINE_enum(
     "fractions", None, ["drawn", "in_a_row"], "read them as they are drawn, or with their small digits enlarged, in a row"
+)
+_VARIETY = flags.DEFINE_float(
+    "variety",
+    None,
+    "share of the strips that we draw in many faces and weights, others are in Song faces; the default is the recipe's",
+    lower_bound=0,
+    upper_bound=1,
 )
 _RECOMBINE = flags.DEFINE_bool("recombine", False, "put the lines of --data_dir, which crnn-jax locate made, together anew")
 _TRAIN = flags.DEFINE_integer("recombine_train", 89_600, "pictures that give their lines, the first ones", lower_bound=1)
@@ -84,6 +92,11 @@ RECIPES = {
 def _adapt(task: Task) -> Task:
     if _RECOMBINE.value and not flags.FLAGS.data_dir:
         raise UserError("--recombine puts together the lines of --data_dir: name the folder that crnn-jax locate made")
+    if _VARIETY.value is not None:
+        if flags.FLAGS.data_dir:
+            raise UserError("--variety is a share of the strips that we draw: leave it out with --data_dir")
+        data = {**task.data, "variety": _VARIETY.value}
+        task = replace(task, source=functools.partial(task.source, variety=_VARIETY.value), data=data)
     if _LINES.value == "separate":
         if _FRACTIONS.value == "in_a_row":
             raise UserError("--lines=separate reads fractions as they are drawn: leave out --fractions=in_a_row")
