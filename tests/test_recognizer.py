@@ -3,6 +3,7 @@ from itertools import pairwise
 import jax
 import numpy as np
 import pytest
+from networks import fresh
 from PIL import Image
 from sources import Bars, Words, bars_task
 
@@ -154,7 +155,7 @@ def test_no_such_decoding(model, pictures):
 def test_a_picture_that_is_too_narrow_for_a_column_has_no_text():
     architecture, preparation = crnn_jax.Architecture(backbone="vgg222", rnn="none"), Preparation(48, 64, widths=(32, 64))
     network, shape = CRNN.of(architecture, Alphabet("01"), preparation), (1, 48, 64, 3)
-    variables = jax.jit(network.init)(jax.random.key(0), np.zeros(shape, np.uint8), np.array([64]))
+    variables = fresh(network, np.zeros(shape, np.uint8), np.array([64]))
     reader = crnn_jax.Recognizer(architecture, Alphabet("01"), preparation, variables)
     (reading,) = reader.read([np.full((48, 20, 3), 200, np.uint8)])
     assert (reading.text, reading.valid, reading.characters) == ("", False, ())

@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from networks import fresh
 from PIL import Image
 from safetensors.numpy import save_file
 
@@ -256,7 +257,7 @@ def test_onnx_of_other_networks_where_widths_differ(tmp_path, architecture):
     alphabet, preparation = Alphabet("01"), Preparation(16, 64, widths=(32, 64))
     model = CRNN.of(architecture, alphabet, preparation)
     images, widths = np.random.default_rng(0).integers(0, 256, (2, 16, 64, 3), np.uint8), np.array([64, 45], np.int32)
-    variables = jax.jit(model.init)(jax.random.key(0), images, widths)
+    variables = fresh(model, images, widths)
     recognizer = crnn_jax.Recognizer(architecture, alphabet, preparation, variables)
     export(recognizer, "onnx", tmp_path / "a.onnx")
     logits, lengths = load_exported(tmp_path / "a.onnx")(images, widths)

@@ -34,7 +34,10 @@ def test_quick_validates_on_whole_canvases():
     assert task.source("validation", 0)[0].image.shape[0] >= 400
 
 
-@pytest.mark.parametrize(("flag", "message"), [("--recombine", "name the folder"), ("--process=1", "go with --coordinator"), ("--variety=2", "--variety=2")])
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [("--recombine", "name the folder"), ("--process=1", "go with --coordinator"), ("--variety=2", "--variety=2")],
+)
 def test_flags_that_need_others_are_refused(flag, message, tmp_path):
     command = [sys.executable, "-m", "experiments.level2", "--recipe=quick", flag, f"--workdir={tmp_path / 'run'}"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)

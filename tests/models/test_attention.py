@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from networks import fresh
 from sources import Bars, bars_task
 
 import crnn_jax
@@ -27,18 +28,6 @@ SMALL = Architecture(backbone="light", rnn="none", hidden=8, head="attention", p
 BLANK = 2
 
 
-def fresh(model, images, widths):
-    return jax.jit(model.init)(jax.random.key(0), images, jnp.asarray(widths))
-
-
-def with_biases(variables):
-    """Fresh biases are zero and would hide a misplaced one."""
-    rng = np.random.default_rng(9)
-    return variables | {
-        "params": jax.tree.map(lambda p: p + 0.2 * rng.normal(size=p.shape).astype(np.float32), variables["params"])
-    }
-
-
 def noise(*shape):
     return np.random.default_rng(0).integers(1, 256, shape, np.uint8)
 
@@ -47,7 +36,7 @@ def test_equals_bahdanau_s_formulas_with_flax_s_cell():
     depth, size, lengths = 5, 4, [6, 2]
     columns = jax.random.normal(jax.random.key(1), (2, 6, depth))
     layer = Attention(3, size)
-    variables = with_biases(jax.jit(layer.init)(jax.random.key(0), columns, jnp.array(lengths)))
+    variables = fresh(layer, columns, jnp.array(lengths))
     run = jax.jit(lambda: layer.apply(variables, columns, jnp.array(lengths), mutable=["intermediates"]))
     outputs, kept = run()
     (shares,) = kept["intermediates"]["weights"]
@@ -77,7 +66,7 @@ def test_equals_bahdanau_s_formulas_with_flax_s_cell():
 def test_columns_are_positions_with_certain_blanks_between_them(positions):
     architecture = dataclasses.replace(SMALL, positions=positions, drop_columns=2)
     model, images = CRNN(architecture, 3, masked=True), noise(3, 16, 64, 3)
-    logits, lengths = jax.jit(model.apply)(fresh(model, images, [64] * 3), images, jnp.array([64, 24, 0]))
+    logits, lengths = jax.jit(model.apply)(fresh(model, images, jnp.full(3, 64)), images, jnp.array([64, 24, 0]))
     assert logits.shape == (3, 2 * positions - 1, 3)
     assert lengths.tolist() == [2 * positions - 1] * 2 + [0]
     assert np.all(np.isfinite(logits))
@@ -86,7 +75,7 @@ def test_columns_are_positions_with_certain_blanks_between_them(positions):
 
 def test_a_reading_does_not_depend_on_the_width_of_the_batch():
     model, picture = CRNN(SMALL, 3, masked=True), noise(1, 16, 64, 3)
-    variables = with_biases(fresh(model, picture, [64]))
+    variables = fresh(model, picture, jnp.array([64]))
     run = jax.jit(model.apply)
     wide = np.concatenate([picture, noise(1, 16, 56, 3)], axis=2)
     near, far = (run(variables, image, jnp.array([64]))[0] for image in (picture, wide))
@@ -126,7 +115,8 @@ def test_loss_of_lines_that_are_read_apart(tmp_path):
     images[:, :16], images[:1, 16:32], images[1, 16:32, :40] = noise(2, 16, 64, 3), 1, 1
     preparation = Preparation(48, 64, widths=(64,), lines=3)
     model = CRNN.of(SMALL, alphabet, preparation)
-    (logits, lengths), variables = jax.jit(model.init_with_output)(jax.random.key(0), images, jnp.array([64, 64]))
+    variables = fresh(model, images, jnp.array([64, 64]))
+    logits, lengths = jax.jit(model.apply)(variables, images, jnp.array([64, 64]))
     assert lengths.tolist() == [11, 11]  # 5 columns a line, one between the two lines
     texts = ["a;bab", "abab;b"]  # the second has four characters in a line
     labels = jnp.stack([jnp.array([*alphabet.encode(text), *[0] * (6 - len(text))]) for text in texts])
@@ -166,7 +156,7 @@ def test_bfloat16_and_dropout():
 
 def test_a_head_without_positions():
     with pytest.raises(ValueError, match=r"Architecture\.positions"):
-        fresh(CRNN(dataclasses.replace(SMALL, positions=0), 3), noise(1, 16, 64, 3), [64])
+        fresh(CRNN(dataclasses.replace(SMALL, positions=0), 3), noise(1, 16, 64, 3), jnp.array([64]))
     with pytest.raises(UserError, match="positions must be at least 0"):
         Architecture(positions=-1)
     with pytest.raises(UserError, match="head must be one of ctc, attention"):

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import fresh
 
 from crnn_jax import Alphabet, Architecture, UserError
 from crnn_jax.data.examples import Preparation
@@ -20,7 +21,7 @@ OTHERS = [Architecture(backbone=name) for name in ("vgg346", "fine", "resnet", "
 def build(architecture, height=80, width=170, classes=37):
     model = CRNN(architecture, classes)
     images = jnp.zeros((2, height, width, 3), jnp.uint8)
-    return model, jax.jit(model.init)(jax.random.key(0), images, jnp.full(2, width))
+    return model, fresh(model, images, jnp.full(2, width))
 
 
 def keras_count(classes):
@@ -171,9 +172,7 @@ def test_a_reading_does_not_depend_on_the_width_of_the_batch(architecture):
     model = CRNN(architecture, 20, masked=True)
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (1, 32, 64, 3), np.uint8)
-    variables = jax.jit(model.init)(jax.random.key(0), picture, jnp.array([64]))
-    # Fresh offsets are zero, as is what lies past the width then.
-    variables["params"] = jax.tree.map(lambda x: x + 0.2 if x.ndim == 1 else x, variables["params"])
+    variables = fresh(model, picture, jnp.array([64]))
     run = jax.jit(model.apply)
     alone, length = run(variables, picture, jnp.array([64]))
     wide = np.concatenate([picture, rng.integers(0, 256, (1, 32, 56, 3), np.uint8)], axis=2)
@@ -204,7 +203,7 @@ def test_lines_one_below_the_other_are_read_as_each_alone():
     lines = [rng.integers(1, 256, (16, width, 3), np.uint8) for width in (40, 64)]
     page = preparation(np.concatenate([lines[0], np.zeros((16, 2, 3), np.uint8), lines[1]], axis=1))
     assert page.shape == (48, 64, 3)
-    variables = jax.jit(alone.init)(jax.random.key(0), page[None, :16], jnp.array([64]))
+    variables = fresh(alone, page[None, :16], jnp.array([64]))
     logits, lengths = jax.jit(together.apply)(variables, page[None], jnp.array([64]))
     assert lengths.tolist() == [5 + 1 + 8]
     assert jnp.argmax(logits[0, 5]) == 2

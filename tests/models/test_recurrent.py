@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import fresh
 
 from crnn_jax.models.recurrent import BidirectionalGRU, BidirectionalLSTM, gru_scan, gru_step
 
@@ -39,16 +40,6 @@ def flax_lstm_params(params, direction):
     return {"cell": gates}
 
 
-def fresh(layer, *inputs):
-    return jax.jit(layer.init)(jax.random.key(0), *inputs)
-
-
-def with_biases(variables):
-    """Fresh biases are zero and would hide a misplaced one."""
-    rng = np.random.default_rng(9)
-    return jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape).astype(np.float32), variables)
-
-
 @pytest.fixture
 def columns():
     return jax.random.normal(jax.random.key(1), (B, T, D))
@@ -61,7 +52,7 @@ def test_equals_flax_s_cell_run_both_ways(columns, merge, ours_and_flax_s):
     named = flax_params if module is BidirectionalGRU else flax_lstm_params
     layer = module(H, merge=merge)
     lengths = jnp.array([6, 4, 1])
-    variables = with_biases(fresh(layer, columns, lengths))
+    variables = fresh(layer, columns, lengths)
     ours = jax.jit(layer.apply)(variables, columns, lengths)
 
     run = jax.jit(nn.RNN(flax_s(H)).apply)
@@ -77,7 +68,7 @@ def test_equals_flax_s_cell_run_both_ways(columns, merge, ours_and_flax_s):
 def test_gradient_equals_flax_s(columns):
     layer = BidirectionalGRU(H, merge="concat")
     lengths = jnp.full(B, T)
-    variables = with_biases(fresh(layer, columns, lengths))
+    variables = fresh(layer, columns, lengths)
     cell = nn.RNN(nn.GRUCell(H))
 
     def ours(params, x):
@@ -123,7 +114,7 @@ def test_what_lies_past_the_length_is_never_seen(columns, layer):
 
 
 def test_each_gate_is_initialised_as_a_layer_of_its_own(columns):
-    params = fresh(BidirectionalGRU(H), columns, jnp.full(B, T))["params"]
+    params = jax.jit(BidirectionalGRU(H).init)(jax.random.key(0), columns, jnp.full(B, T))["params"]
     for direction in range(2):
         for gate in range(3):
             square = params["recurrent_kernel"][direction][:, gate * H : (gate + 1) * H]
