@@ -1,3 +1,4 @@
+import gc
 import logging
 import os
 import sys
@@ -26,6 +27,9 @@ FOR_ALL_PROCESSES = {
 for name, value in FOR_ALL_PROCESSES.items():
     jax.config.update(name, value)
     os.environ[name.upper()] = str(value)
+
+# Tracing makes many objects that all live on; to look through them over and over takes a twentieth of the time.
+gc.set_threshold(50_000, 50, 50)
 
 sys.path.insert(0, str(Path(__file__).parent))  # data workers import the sources that tests define
 

@@ -21,7 +21,6 @@ SMALLER = {
     "numbers-judge/988.png": "numbers-judge/9.png",
     "--recipe=quick": FEW,
 }
-# What is compiled is compiled in a hurry, and once for all blocks, as in `conftest.py`.
 
 
 def blocks(page=PAGE, changes=None):
@@ -43,6 +42,7 @@ def run(commands, folder, **environment):
     ]
 
 
+@pytest.mark.slow
 def test_every_block_runs_with_few_pictures_and_steps(tmp_path):
     written = run(blocks(changes=SMALLER), tmp_path)
     assert any(text.startswith("80 labels, 10 characters (0123456789)") for text in written)

@@ -58,6 +58,7 @@ def test_pictures_do_not_depend_on_how_they_are_drawn(task):
         jax.tree.map(np.testing.assert_array_equal, drawn, expected)
 
 
+@pytest.mark.slow
 @all_tasks
 def test_a_step_does_not_depend_on_the_number_of_devices(task):
     model = CRNN.of(SMALL.architecture, task.alphabet, task.preparation, axis_name=steps.AXIS)

@@ -29,7 +29,7 @@ def test_document_recipe_is_the_document_s():
 
 
 def test_quick_run_in_a_worker_process(tmp_path):
-    result = run("--recipe=quick", f"--workdir={tmp_path}", "--workers=1", *SMALL)
+    result = run("--recipe=quick", f"--workdir={tmp_path}", "--workers=1", "--rnn=none", *SMALL)
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "result.json").read_text())
     assert report["examples"] == 4

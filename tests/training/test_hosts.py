@@ -121,6 +121,7 @@ def test_processes_that_were_started_otherwise_are_refused_by_all(tmp_path):
     assert differences(wanted, lambda mine: [mine, mine]) == []
 
 
+@pytest.mark.slow
 def test_any_number_of_devices_in_one_process(alone, tmp_path):
     run(tmp_path, devices=4, steps=10)
     assert_same(alone, tmp_path)
