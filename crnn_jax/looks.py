@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from crnn_jax import ctc
+from crnn_jax.ahead import ahead
 from crnn_jax.box import Traced
 from crnn_jax.data.examples import STEP, Preparation
 from crnn_jax.decoding import Decoded, Decoder, geometric_mean
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from crnn_jax.recognizer import Reading, Recognizer, Seen
 
 T = TypeVar("T")
+Views = list[tuple[Traced, ...]]  # pictures, each as each network takes it
 
 _DOUBTFUL = 0.95  # confidence below which a picture is looked at again: nearly all mistakes are there, and few right readings
 _SHIFT = 0.5  # of a column, by which it is moved then
@@ -35,7 +37,7 @@ FEW = 8  # pictures that are looked at again together: more would leave most pla
 def read_together(
     members: Sequence[Recognizer], pictures: Iterable[tuple[Traced, ...]], decoder: Decoder, batch_size: int
 ) -> Iterator[Reading]:
-    """Reads pictures, a batch at a time.
+    """Reads pictures, a batch at a time; the networks see the next one meanwhile.
 
     Where all looks read the same, that is the reading. Elsewhere all judge what each of them read. The confidence is the
     geometric mean of the text's probabilities; the places of the characters are those of a first look, of the network that is
@@ -50,8 +52,12 @@ def read_together(
     Raises:
         UserError: the batch size is below 1.
     """
-    for batch, room in batched(pictures, batch_size):
-        first = _see(members, batch, room)
+
+    def see(some: tuple[Views, int]) -> tuple[Views, int, list[tuple[Seen, ...]]]:
+        batch, room = some
+        return batch, room, _see(members, batch, room)
+
+    for batch, room, first in ahead(see, batched(pictures, batch_size), room=1, threads=1):
         readings = [_read(members, looks, looks, decoder) for looks in first]
         if decoder.mode == "auto":
             doubtful = [i for i, looks in enumerate(first) if readings[i].confidence < _DOUBTFUL and _has_columns(looks)]
@@ -77,7 +83,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[tuple[list[T], int]]:
         yield batch, room
 
 
-def _see(members: Sequence[Recognizer], pictures: Sequence[tuple[Traced, ...]], room: int) -> list[tuple[Seen, ...]]:
+def _see(members: Sequence[Recognizer], pictures: Views, room: int) -> list[tuple[Seen, ...]]:
     """What each network makes of each picture."""
     views = zip(*pictures, strict=True)
     return list(zip(*(member.see(own, room) for member, own in zip(members, views, strict=True)), strict=True))

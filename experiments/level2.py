@@ -20,7 +20,6 @@ put together anew:
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 
 from absl import flags
@@ -95,8 +94,7 @@ def _adapt(task: Task) -> Task:
     if _VARIETY.value is not None:
         if flags.FLAGS.data_dir:
             raise UserError("--variety is a share of the strips that we draw: leave it out with --data_dir")
-        data = {**task.data, "variety": _VARIETY.value}
-        task = replace(task, source=functools.partial(task.source, variety=_VARIETY.value), data=data)
+        task = replace(tasks.level2(**{**task.data, "variety": _VARIETY.value}), preparation=task.preparation)
     if _LINES.value == "separate":
         if _FRACTIONS.value == "in_a_row":
             raise UserError("--lines=separate reads fractions as they are drawn: leave out --fractions=in_a_row")

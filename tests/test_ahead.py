@@ -38,6 +38,11 @@ def test_no_more_is_taken_than_there_is_room_for():
     assert len(taken) == 7
 
 
+def test_a_single_item_takes_no_thread():
+    assert list(ahead(lambda _: threading.get_ident(), range(1), 4)) == [threading.get_ident()]
+    assert threading.get_ident() not in ahead(lambda _: threading.get_ident(), range(2), 4)
+
+
 def test_an_error_comes_when_it_is_its_turn():
     def fails_at_three(item):
         if item == 3:

@@ -1,5 +1,7 @@
 """Looking again at pictures that are in doubt."""
 
+import threading
+
 import numpy as np
 import pytest
 from sources import Bars
@@ -67,6 +69,24 @@ def test_only_doubtful_pictures_are_looked_at_again(model, pictures, monkeypatch
         doubtful = sum(reading.confidence < 0.95 for reading in readings)
         assert doubtful
         assert len(seen) == (doubtful if again else 0)
+
+
+def test_the_next_batch_is_seen_while_one_is_read(model, pictures, monkeypatch):
+    see, batches, second = model.see, [], threading.Event()
+
+    def seen(batch, room):
+        batches.append(len(batch))
+        if len(batches) == 2:
+            second.set()
+        return see(batch, room)
+
+    monkeypatch.setattr(model, "see", seen)
+    readings = model.read_prepared(map(model.prepare, pictures), decode="greedy", batch_size=10)
+    first = next(readings)
+    assert second.wait(60)
+    assert len(batches) == 2
+    assert [first, *readings] == model.read(pictures, decode="greedy")
+    assert batches == [10, 10, 10, 10, 40]
 
 
 def test_a_picture_is_moved_to_the_right():
