@@ -6,7 +6,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,21 +20,24 @@ def ahead(function: Callable[[T], R], items: Iterable[T], room: int, threads: in
     Meant for what opens and decodes pictures: OpenCV and Pillow let other threads run meanwhile.
 
     Args:
-        function: what it raises is raised when it's the item's turn.
+        function: what it raises is raised when it's the item's turn, as is what is raised instead of an item.
         items: taken as they are needed.
-        room: results that may wait, at least 1.
+        room: results that may wait.
         threads: at most; no more than the machine has cores.
     """
-    iterator = iter(items)
-    first = list(islice(iterator, 2))
-    if len(first) < 2:  # nothing to do meanwhile, and a thread would cost time
-        yield from map(function, first)
-        return
     with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as pool:
+
+        def begun() -> Iterator[Future[R]]:
+            try:
+                for item in items:
+                    yield pool.submit(function, item)
+            except Exception as error:  # of the items: those before come first
+                yield _failed(error)
+
         waiting: deque[Future[R]] = deque()
         try:
-            for item in chain(first, iterator):
-                waiting.append(pool.submit(function, item))
+            for future in begun():
+                waiting.append(future)
                 if len(waiting) > room:
                     yield waiting.popleft().result()
             while waiting:
@@ -43,3 +45,9 @@ def ahead(function: Callable[[T], R], items: Iterable[T], room: int, threads: in
         finally:  # the others are of no use when one has failed, or nobody asks for more
             for future in waiting:
                 future.cancel()
+
+
+def _failed(error: Exception) -> Future[R]:
+    future: Future[R] = Future()
+    future.set_exception(error)
+    return future

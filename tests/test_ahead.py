@@ -38,11 +38,6 @@ def test_no_more_is_taken_than_there_is_room_for():
     assert len(taken) == 7
 
 
-def test_a_single_item_takes_no_thread():
-    assert list(ahead(lambda _: threading.get_ident(), range(1), 4)) == [threading.get_ident()]
-    assert threading.get_ident() not in ahead(lambda _: threading.get_ident(), range(2), 4)
-
-
 def test_an_error_comes_when_it_is_its_turn():
     def fails_at_three(item):
         if item == 3:
@@ -52,4 +47,15 @@ def test_an_error_comes_when_it_is_its_turn():
     results, seen = ahead(fails_at_three, range(10), 8), []
     with pytest.raises(OSError, match="three"):
         seen.extend(results)
+    assert seen == [0, 1, 2]
+
+
+def test_an_error_of_the_items_comes_after_what_was_begun():
+    def items():
+        yield from range(3)
+        raise OSError("no more")
+
+    seen = []
+    with pytest.raises(OSError, match="no more"):
+        seen.extend(ahead(lambda item: item, items(), 8))
     assert seen == [0, 1, 2]
