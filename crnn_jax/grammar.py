@@ -7,6 +7,7 @@ own, extend `Grammar`; its docstring has an example. Nothing here imports jax.
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
@@ -347,6 +348,21 @@ def value_of(grammar: Grammar | None, text: str) -> str | None:
         return grammar.value(text) if grammar else None
     except ExpressionError:
         return None
+
+
+def is_value(written: str, exact: str) -> bool:
+    """Whether a number is what a text comes to, as far as can be told of one that was computed in floating point.
+
+    The competition takes what is at most 0.01 off; of results in the billions a float keeps no more digits.
+
+    Args:
+        written: by others, such as ``84528694423119.28``; what isn't a number must be the same.
+        exact: as a grammar's `Grammar.value` writes it.
+    """
+    try:
+        return math.isclose(float(written), float(exact), rel_tol=1e-9, abs_tol=0.01 + 1e-9)
+    except ValueError:
+        return written == exact
 
 
 def by_name(name: str, alphabet: Alphabet) -> Grammar:

@@ -6,12 +6,11 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import SEPARATOR, ExpressionError, evaluate
+from crnn_jax.grammar import SEPARATOR, ExpressionError, evaluate, is_value
 
 NO_VALUE = "-"
 _VALUE = re.compile(r"-?\d+(\.\d+)?")
@@ -57,8 +56,8 @@ def vote(ballots: Sequence[Ballot], *, computable: bool = True) -> Ballot:
 def read_ballots(path: Path) -> list[Ballot]:
     """A file of readings as ``crnn-jax read --out`` writes it: text, tsv or json, one line a picture.
 
-    Of a line of text, a number after a space is the value where the text before it comes to that; an empty line is of a
-    picture that could not be read.
+    Of a line of text, a number after a space is the value where the text before it comes to that, see
+    `crnn_jax.grammar.is_value`; an empty line is of a picture that could not be read.
 
     Raises:
         UserError: it can't be read, or a line is malformed.
@@ -95,12 +94,12 @@ def _unescaped(path: str) -> str:
 
 
 def _comes_to(text: str, value: str) -> bool:
-    """Whether a text is a formula that comes to this, to two decimals: a number may also be the last word of a text."""
+    """Whether a text is a formula that comes to this: a number may also be the last word of a text."""
     *assignments, expression = text.split(SEPARATOR)
     try:
         variables = {assignment[:1]: int(assignment[2:]) for assignment in assignments}
-        return bool(_VALUE.fullmatch(value)) and round(100 * evaluate(expression, variables)) == 100 * Fraction(value)
-    except (ExpressionError, ValueError):
+        return bool(_VALUE.fullmatch(value)) and is_value(value, str(float(evaluate(expression, variables))))
+    except (ExpressionError, ValueError, OverflowError):
         return False
 
 

@@ -63,6 +63,15 @@ def test_formulas_of_level_2_have_values(tmp_path):
     assert (ballot.text, ballot.value) == ("流=7;流/8", "0.88")
 
 
+def test_values_that_were_computed_in_floating_point_are_values(tmp_path):
+    exact = 93780 * 94321 * 95511 * 93785
+    written = f"{float(exact) * (1 + 1e-12):.2f}"
+    for name in "abc":
+        (tmp_path / name).write_text(f"流=93785;93780*94321*95511*流/1 {written}\n流=7;流/8 0.87\n", encoding="utf-8")
+    ballots = vote_files([tmp_path / name for name in "abc"])
+    assert [ballot.value for ballot in ballots] == [written, "0.87"]
+
+
 def test_texts_with_spaces_are_whole(tmp_path):
     for name, text in (("a", "hello world"), ("b", "hello there"), ("c", "hello there")):
         (tmp_path / name).write_text(f"{text}\nyes\n", encoding="utf-8")

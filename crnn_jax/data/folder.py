@@ -18,7 +18,7 @@ from crnn_jax.data.examples import Example
 from crnn_jax.data.images import SUFFIXES, UnreadableImage, open_image, read_image, size_of
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import ExpressionError, Grammar, evaluate
+from crnn_jax.grammar import ExpressionError, Grammar, evaluate, is_value
 
 _COUNTER = re.compile(r"_\d+$")
 LABEL_FILES = ("labels.txt", "labels.tsv", "labels.csv")
@@ -343,7 +343,7 @@ def _value_problem(row: Labelled, compute: Callable[[str], object]) -> str | Non
         value = compute(row.text)
     except ExpressionError:
         return None
-    return None if value is None or str(value) == row.value else f"{row.text!r} comes to {value}, not {row.value}"
+    return None if value is None or is_value(row.value, str(value)) else f"{row.text!r} comes to {value}, not {row.value}"
 
 
 def _text_of(path: Path) -> tuple[str, list[Problem]]:

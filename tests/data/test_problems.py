@@ -61,6 +61,14 @@ def test_file_and_line_of_a_bad_label(tmp_path, line, what):
     assert what in message
 
 
+@pytest.mark.parametrize("value", ["0.33", "0.3333333333333333", "0.34", "3.3e-1", "0.31", "third"])
+def test_values_computed_in_floating_point_are_good(tmp_path, value):
+    """The competition takes what is at most 0.01 off."""
+    problems = said(make(tmp_path / "x", [f"君=1;0+0+0+君/3 {value}"]), "level2")
+    expected = {"0.31": ["0.31"], "third": ["third"]}.get(value, [])
+    assert [problem.rpartition("not ")[2] for problem in problems] == expected
+
+
 def test_a_value_is_only_told_without_a_task(tmp_path):
     folder = make(tmp_path / "x", ["1+1 3", "a-z 5", "hello world"])
     assert said(folder, task=None) == ["labels.txt, line 1: '1+1' comes to 2, not 3"]
