@@ -75,6 +75,25 @@ def test_locate_names_pictures_without_a_formula_and_does_the_rest(capsys, pictu
     assert len((tmp_path / "out" / "labels.tsv").read_text(encoding="utf-8").splitlines()) == 2
 
 
+def test_labels_of_other_strips_stay(capsys, pictures, tmp_path):
+    text = (pictures / "labels.txt").read_text(encoding="utf-8").split(" ")[0]
+
+    def labelled_after(name, label):
+        folder = tmp_path / f"{name}-{bool(label)}"
+        folder.mkdir()
+        Image.open(pictures / "0.png").save(folder / f"{name}.png")
+        if label:
+            (folder / "labels.tsv").write_text(f"file\ttext\n{name}.png\t{label}\n", encoding="utf-8")
+        assert run(capsys, "locate", folder, "--out", tmp_path / "out", "--workers", 1)[0] == 0
+        table = (tmp_path / "out" / "labels.tsv").read_text(encoding="utf-8")
+        return [line.split("\t")[0] for line in table.splitlines()[1:]]
+
+    assert labelled_after("a", text) == ["a.png"]
+    assert labelled_after("b", text) == ["a.png", "b.png"]
+    assert labelled_after("c", "") == ["a.png", "b.png"]
+    assert labelled_after("a", "") == ["b.png"]  # its strip is another one now
+
+
 def test_whole_canvases_and_strips_are_read_and_computed(capsys, pictures, model, tmp_path):
     assert run(capsys, "locate", pictures, "--out", tmp_path / "strips", "--workers", 1)[0] == 0
     found = []

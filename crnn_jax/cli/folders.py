@@ -216,6 +216,7 @@ def _locate(arguments: argparse.Namespace) -> int:
     names = Counter(path.stem for path in paths)
     if twice := [path for path in paths if names[path.stem] > 1]:
         raise UserError(f"{twice[0]}: another picture has the same name, {twice[0].stem}")
+    others = crops.labels_of_others(paths, out)
     folders = [Path(path) for path in arguments.paths if has_labels(path)]
     labels = [parse_labels(folder) for folder in folders]
     with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
@@ -237,6 +238,6 @@ def _locate(arguments: argparse.Namespace) -> int:
             wrong.append(Problem(label.place, f"{found} lines were found where the text has {expected}", label))
     for problem in [*problems.values(), *wrong]:
         print(f"error: {problem}", file=sys.stderr)
-    crops.save_labels(good, out)
+    crops.save_labels([*others, *good], out)
     print(f"{len(paths) - len(problems)} of {len(paths)} pictures located, {len(good)} with a label, see {out}")
     return 1 if problems or wrong else 0

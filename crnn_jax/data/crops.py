@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from crnn_jax.data.folder import Labelled
+from crnn_jax.data.folder import Labelled, has_labels, parse_labels
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.data.processes import serve_parent
 from crnn_jax.errors import UserError
 from crnn_jax.locate import Located, NoFormula, join, lines, locate
 
+_TABLE = "labels.tsv"
 CROPS = "crops"  # folder of the lines, N_0.png ... for N.png, from top to bottom
 _GREEN = (0, 160, 0)
 
@@ -100,13 +101,28 @@ def save_all_crops(
     return {path: problems[path] for path in paths if path in problems}
 
 
+def labels_of_others(paths: Sequence[Path], out: Path) -> list[Labelled]:
+    """The labels that a folder of strips holds of other pictures than these.
+
+    Raises:
+        UserError: they can't be read, or are not in ``labels.tsv``.
+    """
+    if not has_labels(out):
+        return []
+    labels = parse_labels(out)
+    if labels.file.name != _TABLE or any(not problem.harmless for problem in labels.problems):
+        raise UserError(f"{labels.file}: holds labels that the new ones can't be added to: name another folder")
+    names = {path.stem for path in paths}
+    return [label for label in labels.rows if label.path.stem not in names]
+
+
 def save_labels(labels: Sequence[Labelled], out: Path) -> None:
     """Writes ``labels.tsv`` for the strips of labelled pictures; where there are none, takes an older one away.
 
     Raises:
         UserError: a name or a text holds a tab or a line end.
     """
-    table = out / "labels.tsv"
+    table = out / _TABLE
     if not labels:
         table.unlink(missing_ok=True)
         return
