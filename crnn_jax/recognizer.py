@@ -400,10 +400,10 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
 
     Args:
         name: of one that comes with the package (``captcha``, ``level1``, ``level2``, ``captcha-light``, ``level1-light``,
-            ``level2-light``, ``level2-quick``, ``level2-drawn``), a run's directory, or a file that ``crnn-jax export --to
-            weights`` wrote.
+            ``level2-light``, ``level2-quick``, ``level2-drawn``), a run's directory, which may be followed by ``@`` and a
+            step, or a file that ``crnn-jax export --to weights`` wrote.
         grammar: of its texts, if it was trained with one of your own; those of this library are in the checkpoint.
-        step: whose weights to take, of a run that keeps those of every epoch; None: those with the least validation loss.
+        step: whose weights to take, of those that a run kept; None: those with the least validation loss.
         dtype: of the activations, see `Recognizer`.
 
     Raises:
@@ -425,6 +425,7 @@ def stored(name: str | Path, step: int | None = None) -> tuple[dict[str, Any], d
     Raises:
         UserError: there is none, or it can't be read.
     """
+    name, step = _at_step(name, step)
     path = Path(name)
     run = RunDirectory(path)
     file = path if path.suffix == weights.SUFFIX else weights.packaged(str(name))
@@ -443,6 +444,13 @@ def stored(name: str | Path, step: int | None = None) -> tuple[dict[str, Any], d
     if "alphabet" not in description:
         raise _unsuitable(name, "it has no alphabet")
     return variables, description
+
+
+def _at_step(name: str | Path, step: int | None) -> tuple[str | Path, int | None]:
+    """A name such as ``runs/captcha-quick@1600``, taken apart."""
+    run, _, number = str(name).rpartition("@")
+    apart = step is None and run and number.isdecimal() and not Path(name).exists()
+    return (run, int(number)) if apart else (name, step)
 
 
 def _unsuitable(name: str | Path, why: object) -> UserError:

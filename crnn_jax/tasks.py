@@ -82,13 +82,21 @@ BadExamples = Literal["refuse", "skip"]
 BAD_EXAMPLES: tuple[BadExamples, ...] = get_args(BadExamples)
 
 
-def from_folder(task: Task, folder: str | Path, bad_examples: BadExamples = "refuse", labels: Labels | None = None) -> Task:
+def from_folder(
+    task: Task,
+    folder: str | Path,
+    bad_examples: BadExamples = "refuse",
+    learn_all: bool = False,
+    *,
+    labels: Labels | None = None,
+) -> Task:
     """The same task with the pictures of a folder: one in twenty for the test, one for validation, the rest for training.
 
     Args:
         task: its alphabet, grammar and preparation stay.
         folder: of pictures and labels.
         bad_examples: what becomes of labels that don't suit the task: ``refuse`` the folder, or ``skip`` and count them.
+        learn_all: train on those for the test and for validation too, so that their figures say little.
         labels: of the pictures; None: those that the folder holds.
 
     Raises:
@@ -101,7 +109,18 @@ def from_folder(task: Task, folder: str | Path, bad_examples: BadExamples = "ref
             f"{folder}: {len(rows)} pictures are too few: one in twenty is for the test and one for validation, by their names,"
             " and there must be one of each"
         )
-    return replace(task, source=_FolderSplits(sources), judge=f"{folder}, kept out of training", data=data, exhibit=None)
+    if learn_all:
+        sources["train"] = FolderSource.all_of(rows)
+    return _with_pictures(task, sources, folder, data, learn_all)
+
+
+def _with_pictures(
+    task: Task, sources: Mapping[str, Source], folder: str | Path, data: Mapping[str, Any], learn_all: bool
+) -> Task:
+    """The task with other sources of its splits; all are learned, or only those of the training split."""
+    judge = f"{folder}, learned too" if learn_all else f"{folder}, kept out of training"
+    data = {**data, "learn_all": True} if learn_all else data
+    return replace(task, source=_FolderSplits(sources), judge=judge, data=data, exhibit=None)
 
 
 def _good_rows(
@@ -133,7 +152,15 @@ def _rows_without(labels: Labels, bad: Sequence[Problem], bad_examples: BadExamp
     return rows
 
 
-def recombined(task: Task, folder: str | Path, train: int, validation: int, bad_examples: BadExamples = "refuse") -> Task:
+def recombined(
+    task: Task,
+    folder: str | Path,
+    train: int,
+    validation: int,
+    bad_examples: BadExamples = "refuse",
+    *,
+    learn_all: bool = False,
+) -> Task:
     """The same task with the lines of a folder's first pictures put together anew (`crnn_jax.data.recombine`).
 
     Args:
@@ -142,6 +169,7 @@ def recombined(task: Task, folder: str | Path, train: int, validation: int, bad_
         train: how many pictures, of the first, give their lines.
         validation: how many of the next are validated on, as they are; the rest is the test, or these where nothing is left.
         bad_examples: as of `from_folder`.
+        learn_all: all pictures give their lines.
 
     Raises:
         UserError: as of `from_folder`, or lines of a picture are missing.
@@ -154,12 +182,14 @@ def recombined(task: Task, folder: str | Path, train: int, validation: int, bad_
         )
     kept = rows[train : train + validation]
     sources: dict[str, Source] = {
-        "train": RecombinedSource.of(rows[:train], 0),
+        "train": RecombinedSource.of(rows if learn_all else rows[:train], 0),
         "validation": FolderSource.all_of(kept),
         "test": FolderSource.all_of(rows[train + validation :] or kept),
     }
     data |= {"recombined": [train, validation]}
-    return replace(task, source=_FolderSplits(sources), judge=f"{folder}, kept out of training", data=data, exhibit=None)
+    task = _with_pictures(task, sources, folder, data, learn_all)
+    chosen_by = ", which the weights are chosen by" if sources["test"] == sources["validation"] else ""
+    return replace(task, judge=f"{task.judge}{chosen_by}")
 
 
 @dataclass(frozen=True)
@@ -327,6 +357,7 @@ def folder(
     pattern: str | None = None,
     grammar: Grammar | None = None,
     bad_examples: BadExamples = "refuse",
+    learn_all: bool = False,
 ) -> Task:
     """The pictures of a folder, of any size, with their texts: ``labels.txt``, ``labels.tsv`` or ``labels.csv``, or the names.
 
@@ -343,6 +374,7 @@ def folder(
         pattern: a regular expression for the texts, which readings then obey.
         grammar: for the same, a grammar of your own.
         bad_examples: see `from_folder`.
+        learn_all: see `from_folder`.
 
     Raises:
         UserError: the folder can't be read, holds bad examples, or too few for three splits; the expression can't be used;
@@ -385,7 +417,7 @@ def folder(
         judge="",
         grammar=grammar,
     )
-    task = from_folder(task, path, bad_examples, labels)
+    task = from_folder(task, path, bad_examples, learn_all, labels=labels)
     assert isinstance(task.source, _FolderSplits)
     source = replace(task.source, augment=augment, height=_SPARE_HEIGHT * height)
     return replace(task, source=source, data={**task.data, "augment": augment})

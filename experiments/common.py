@@ -40,6 +40,9 @@ _BAD_EXAMPLES = flags.DEFINE_enum(
     BAD_EXAMPLES,
     "labels in --data_dir that don't suit the task: refuse to start, or skip and count them",
 )
+_LEARN_ALL = flags.DEFINE_bool(
+    "learn_all", False, "learn from all of --data_dir, also what it is validated and judged on: the figures then say little"
+)
 _EQUALIZE = flags.DEFINE_enum(
     "equalize", None, EQUALIZE, "which pictures' contrasts to spread before they are read, and how; the default is the task's"
 )
@@ -104,8 +107,8 @@ class Recipe:
     name: str = ""
 
 
-# From a task, --data_dir and --bad_examples to the task with these pictures.
-FromFolder = Callable[[Any, str, BadExamples], Task]
+# From a task, --data_dir, --bad_examples and --learn_all to the task with these pictures.
+FromFolder = Callable[[Any, str, BadExamples, bool], Task]
 
 
 def main(
@@ -129,14 +132,17 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
     try:
         if argv[1:]:
             raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
-        if _DATA_DIR.value == "":
-            raise UserError("--data_dir is empty: name a folder of pictures, or leave it out")
+        for flag in (_WORKDIR, _DATA_DIR, _COORDINATOR, _OVERRIDES["chooser"], _OVERRIDES["init_from"]):
+            if flag.value == "":  # a variable that isn't set, say
+                raise UserError(f"--{flag.name} is empty: name one, or leave it out")
+        if _LEARN_ALL.value and not _DATA_DIR.value:
+            raise UserError("--learn_all goes with --data_dir: of what we draw nothing is kept back")
         overrides = {name: flag.value for name, flag in _OVERRIDES.items() if flag.value is not None}
         epochs = recipe.schedule_epochs.get(overrides.get("lr_schedule", ""), recipe.config.epochs)
         config = replace(recipe.config, **{"epochs": epochs, **overrides})
         task = adapt(recipe.task) if recipe.task else None
         if _DATA_DIR.value:
-            task = from_folder(task, _DATA_DIR.value, cast(BadExamples, _BAD_EXAMPLES.value))
+            task = from_folder(task, _DATA_DIR.value, cast(BadExamples, _BAD_EXAMPLES.value), _LEARN_ALL.value)
         if task is None:
             raise UserError("--data_dir must name the folder of pictures to learn from")
         if _EQUALIZE.value:
@@ -159,7 +165,17 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
     except KeyboardInterrupt:
         print("stopped; the last checkpoint is kept", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        print("error: out of memory: a smaller --batch_size takes less, on a GPU also --dtype=bfloat16", file=sys.stderr)
+        return 1
     return 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of the host, or of a device, for which XLA has a status and no class."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in str(error))
 
 
 def _together() -> AbstractContextManager[None]:

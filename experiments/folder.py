@@ -75,7 +75,7 @@ RECIPES = {
 }
 
 
-def _from_folder(_: Task | None, folder: str, bad_examples: BadExamples) -> Task:
+def _from_folder(_: Task | None, folder: str, bad_examples: BadExamples, learn_all: bool) -> Task:
     return tasks.folder(
         folder,
         _ALPHABET.value,
@@ -85,6 +85,7 @@ def _from_folder(_: Task | None, folder: str, bad_examples: BadExamples) -> Task
         pattern=_PATTERN.value,
         grammar=None if _GRAMMAR.value is None else imported(_GRAMMAR.value),
         bad_examples=bad_examples,
+        learn_all=learn_all,
     )
 
 

@@ -104,10 +104,10 @@ def _adapt(task: Task) -> Task:
     return replace(task, preparation=tasks.LEVEL2_ROWS if _FRACTIONS.value == "in_a_row" else tasks.LEVEL2_STRIPS)
 
 
-def _from_folder(task: Task, folder: str, bad_examples: BadExamples) -> Task:
+def _from_folder(task: Task, folder: str, bad_examples: BadExamples, learn_all: bool) -> Task:
     if not _RECOMBINE.value:
-        return tasks.from_folder(task, folder, bad_examples)
-    return tasks.recombined(task, folder, _TRAIN.value, _VALIDATION.value, bad_examples)
+        return tasks.from_folder(task, folder, bad_examples, learn_all=learn_all)
+    return tasks.recombined(task, folder, _TRAIN.value, _VALIDATION.value, bad_examples, learn_all=learn_all)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def test_a_grammar_of_ones_own_is_named_by_a_flag(bars, tmp_path, monkeypatch):
     def made(*options):
         with flagsaver.flagsaver():
             flags.FLAGS(["folder", "--height=16", *options])
-            return folder._from_folder(None, str(bars), "refuse")
+            return folder._from_folder(None, str(bars), "refuse", False)
 
     task = made("--grammar=bits:Bits")
     assert describe(task)["grammar"] == "bits"

@@ -168,7 +168,12 @@ def test_training_refuses_or_skips_bad_labels(tmp_path, caplog):
     task = tasks.from_folder(tasks.level1(), folder, "skip")
     assert "2 problems" in caplog.text
     assert sum(len(task.source(split, 0)) for split in ("train", "validation", "test")) == 100
-    assert str(folder) in task.judge
+    assert task.judge == f"{folder}, kept out of training"
+    all_of_it = tasks.from_folder(tasks.level1(), folder, "skip", learn_all=True)
+    assert len(all_of_it.source("train", 0)) == 100
+    assert len(all_of_it.source("test", 0)) == len(task.source("test", 0))
+    assert all_of_it.judge == f"{folder}, learned too"
+    assert all_of_it.data != task.data  # a run of the one doesn't go on as the other
 
 
 def test_a_folder_too_small_to_split(tmp_path):

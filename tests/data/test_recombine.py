@@ -54,6 +54,14 @@ def test_the_first_pictures_train_and_the_next_validate(located):
     train = task.source("train", 0)
     expressions = {label.text.split(";")[-1] for label in labels[:5]}
     assert {train[i].text.split(";")[-1] for i in range(40)} == expressions
+    assert task.judge == f"{located}, kept out of training"
+
+
+def test_all_pictures_can_be_learned_and_what_judges_them_is_said(located):
+    task = tasks.recombined(tasks.level2(), located, train=5, validation=3, learn_all=True)
+    expressions = {label.text.split(";")[-1] for label in read_labels(located)}
+    assert {task.source("train", 0)[i].text.split(";")[-1] for i in range(100)} == expressions
+    assert task.judge == f"{located}, learned too, which the weights are chosen by"  # nothing is left for a test
 
 
 def test_lines_that_do_not_suit_the_text_are_named(located, tmp_path, capsys):

@@ -247,6 +247,7 @@ def test_weights_of_every_epoch_are_kept_if_asked(tmp_path):
     assert len({float(np.sum(reader.description["metrics"]["val_loss"])) for reader in readers}) == 4
     with pytest.raises(UserError, match="no validated checkpoint of step 9 was kept; there are those of steps 1, 2, 3, 4"):
         crnn_jax.load(tmp_path, step=9)
+    assert crnn_jax.load(f"{tmp_path}@3").description == readers[2].description  # as a flag has it
 
 
 def test_alternate_goes_on_from_the_best_weights_and_resumes_at_a_restart(tmp_path, monkeypatch):
