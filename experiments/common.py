@@ -130,23 +130,7 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
     name = recipe.task.name if recipe.task else recipe.name
     workdir = _WORKDIR.value or f"runs/{name}-{_RECIPE.value}{folder}"
     try:
-        if argv[1:]:
-            raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
-        for flag in (_WORKDIR, _DATA_DIR, _COORDINATOR, _OVERRIDES["chooser"], _OVERRIDES["init_from"]):
-            if flag.value == "":  # a variable that isn't set, say
-                raise UserError(f"--{flag.name} is empty: name one, or leave it out")
-        if _LEARN_ALL.value and not _DATA_DIR.value:
-            raise UserError("--learn_all goes with --data_dir: of what we draw nothing is kept back")
-        overrides = {name: flag.value for name, flag in _OVERRIDES.items() if flag.value is not None}
-        epochs = recipe.schedule_epochs.get(overrides.get("lr_schedule", ""), recipe.config.epochs)
-        config = replace(recipe.config, **{"epochs": epochs, **overrides})
-        task = adapt(recipe.task) if recipe.task else None
-        if _DATA_DIR.value:
-            task = from_folder(task, _DATA_DIR.value, cast(BadExamples, _BAD_EXAMPLES.value), _LEARN_ALL.value)
-        if task is None:
-            raise UserError("--data_dir must name the folder of pictures to learn from")
-        if _EQUALIZE.value:
-            task = replace(task, preparation=replace(task.preparation, equalize=cast(Equalize, _EQUALIZE.value)))
+        task, config = _chosen(recipe, from_folder, adapt, argv)
         prepare_cpu()  # before `_hint` asks jax where it runs
         prepare_gpu()
         keep_compilations()
@@ -171,6 +155,28 @@ def _run(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task],
         print("error: out of memory: a smaller --batch_size takes less, on a GPU also --dtype=bfloat16", file=sys.stderr)
         return 1
     return 0
+
+
+def _chosen(recipe: Recipe, from_folder: FromFolder, adapt: Callable[[Task], Task], argv: list[str]) -> tuple[Task, Config]:
+    """What the flags make of a recipe."""
+    if argv[1:]:
+        raise UserError(f"what is {argv[1]!r}? options are written --name=value; --help lists them")
+    for flag in (_WORKDIR, _DATA_DIR, _COORDINATOR, _OVERRIDES["chooser"], _OVERRIDES["init_from"]):
+        if flag.value == "":  # a variable that isn't set, say
+            raise UserError(f"--{flag.name} is empty: name one, or leave it out")
+    overrides = {name: flag.value for name, flag in _OVERRIDES.items() if flag.value is not None}
+    epochs = recipe.schedule_epochs.get(overrides.get("lr_schedule", ""), recipe.config.epochs)
+    config = replace(recipe.config, **{"epochs": epochs, **overrides})
+    task = adapt(recipe.task) if recipe.task else None
+    if _DATA_DIR.value:
+        task = from_folder(task, _DATA_DIR.value, cast(BadExamples, _BAD_EXAMPLES.value), _LEARN_ALL.value)
+    elif _LEARN_ALL.value:
+        raise UserError("--learn_all goes with --data_dir: of what we draw nothing is kept back")
+    if task is None:
+        raise UserError("--data_dir must name the folder of pictures to learn from")
+    if _EQUALIZE.value:
+        task = replace(task, preparation=replace(task.preparation, equalize=cast(Equalize, _EQUALIZE.value)))
+    return task, config
 
 
 def _is_out_of_memory(error: Exception) -> bool:

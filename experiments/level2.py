@@ -47,9 +47,10 @@ _TRAIN = flags.DEFINE_integer("recombine_train", 89_600, "pictures that give the
 _VALIDATION = flags.DEFINE_integer("recombine_validation", 10_240, "pictures to validate on, the next ones", lower_bound=1)
 
 RECIPES = {
-    # 50 epochs at each of 1e-3, 1e-4 and 1e-5. The document names 350 * 256 examples an epoch.
+    # 50 epochs at each of 1e-3, 1e-4 and 1e-5. The document names 350 * 256 examples an epoch. Contrasts stay as they are, and
+    # the network differs as in its captcha recipe.
     "document": Recipe(
-        tasks.level2(),
+        replace(tasks.level2(), preparation=replace(tasks.LEVEL2_STRIPS, equalize="never")),
         Config(
             backbone="vgg346",
             rnn_initialization="glorot_uniform",
@@ -98,10 +99,12 @@ def _adapt(task: Task) -> Task:
     if _LINES.value == "separate":
         if _FRACTIONS.value == "in_a_row":
             raise UserError("--lines=separate reads fractions as they are drawn: leave out --fractions=in_a_row")
-        return replace(task, preparation=tasks.LEVEL2_LINES)
-    if _FRACTIONS.value is None:
-        return task
-    return replace(task, preparation=tasks.LEVEL2_ROWS if _FRACTIONS.value == "in_a_row" else tasks.LEVEL2_STRIPS)
+        preparation = replace(tasks.LEVEL2_LINES, equalize=task.preparation.equalize)
+    elif _FRACTIONS.value == "drawn":
+        preparation = replace(tasks.LEVEL2_STRIPS, equalize=task.preparation.equalize)
+    else:
+        preparation = tasks.LEVEL2_ROWS if _FRACTIONS.value else task.preparation
+    return replace(task, preparation=preparation)
 
 
 def _from_folder(task: Task, folder: str, bad_examples: BadExamples, learn_all: bool) -> Task:

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from crnn_jax.training.schedules import make_schedule
+from experiments import common
 from experiments.captcha import RECIPES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -59,6 +61,8 @@ def test_help_lists_the_options():
         (["--learning_rate=0"], "learning_rate must be above 0"),
         (["quick"], "options are written --name=value"),
         (["--workdir=/proc/nothing/here"], "can't be written"),
+        (["--init_from="], "--init_from is empty"),
+        (["--learn_all"], "--learn_all goes with --data_dir"),
     ],
 )
 def test_wrong_flags_give_a_line_and_no_traceback(arguments, message):
@@ -66,3 +70,10 @@ def test_wrong_flags_give_a_line_and_no_traceback(arguments, message):
     assert result.returncode not in (0, 130)
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_memory_that_is_out_is_known_from_other_errors():
+    error = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345678 bytes.")
+    assert common._is_out_of_memory(error)
+    assert common._is_out_of_memory(MemoryError())
+    assert not common._is_out_of_memory(jax.errors.JaxRuntimeError("INVALID_ARGUMENT: no such shape"))

@@ -22,6 +22,7 @@ def test_document_recipe_is_the_document_s():
     assert config.steps_per_epoch * config.batch_size == 89_600
     assert config.validation_examples == 10_240
     assert config.keep_all
+    assert recipe.task.preparation.equalize == "never"
     schedule = make_schedule(config)
     rates = [float(schedule(350 * epoch)) for epoch in (0, 49, 50, 99, 100, 149)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
