@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from crnn_jax.data.examples import Preparation
 from crnn_jax.errors import UserError
 from crnn_jax.tasks import Task
 from crnn_jax.training.config import Config
-from crnn_jax.training.log import logger, write_json
+from crnn_jax.training.log import logger, read_json, write_json
 
 # What may change when a run goes on: it changes neither the network nor the order of its examples.
 _CHANGEABLE = frozenset(
@@ -139,13 +138,7 @@ class RunDirectory:
             yield
 
     def _check_same(self, wanted: dict[str, Any]) -> None:
-        try:
-            there = json.loads(self.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.config}: can't be read ({error})") from None
-        if not isinstance(there, dict):
-            raise UserError(f"{self.config}: isn't of a run")
-        old, new = _DEFAULTS | _flatten(there), _flatten(wanted)
+        old, new = _DEFAULTS | _flatten(read_json(self.config)), _flatten(wanted)
         changed = _changed(old, new)
         fixed = [key for key in changed if key.removeprefix("config.") not in _CHANGEABLE]
         if fixed:
