@@ -138,7 +138,10 @@ class RunDirectory:
             yield
 
     def _check_same(self, wanted: dict[str, Any]) -> None:
-        old, new = _DEFAULTS | _flatten(read_json(self.config)), _flatten(wanted)
+        new = _flatten(wanted)
+        # What a run's data doesn't tell of, because there was no such thing then, it had none of.
+        nothing = {key: value for key, value in new.items() if key.startswith("data.") and not value}
+        old = _DEFAULTS | nothing | _flatten(read_json(self.config))
         changed = _changed(old, new)
         fixed = [key for key in changed if key.removeprefix("config.") not in _CHANGEABLE]
         if fixed:
