@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.drawing.fonts import font_path
+from crnn_jax.errors import writing
 from crnn_jax.metrics import Confusion
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
+    with writing(path), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a character of none of our fonts is a box
+        path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=110)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crnn_jax.data.examples import Preparation
-from crnn_jax.errors import UserError
+from crnn_jax.errors import UserError, writing
 from crnn_jax.tasks import Task
 from crnn_jax.training.config import Config
 from crnn_jax.training.log import logger, read_json, write_json
@@ -116,11 +116,9 @@ class RunDirectory:
         Raises:
             UserError: it can't be written, or another process trains in it.
         """
-        try:
+        with writing(self.path):
             self.plots.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "lock").open("w")
-        except OSError as error:
-            raise UserError(f"{self.path}: can't be written ({error.strerror})") from None
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system takes it back when this process ends
@@ -131,10 +129,8 @@ class RunDirectory:
             except OSError as error:
                 logger.warning("%s can't be locked (%s): start no second run there", self.path, error.strerror)
             shutil.rmtree(self.hosts, ignore_errors=True)  # an earlier run's
-            try:
+            with writing(self.config):
                 write_json(self.config, wanted)
-            except OSError as error:
-                raise UserError(f"{self.path}: can't be written ({error.strerror})") from None
             yield
 
     def _check_same(self, wanted: dict[str, Any]) -> None:
