@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from crnn_jax.recognizer import Reading, Recognizer, load
     from crnn_jax.regular import Regular
     from crnn_jax.training.config import Config
-    from crnn_jax.training.loop import Report, train
+    from crnn_jax.training.loop import train
+    from crnn_jax.training.report import Report
 
 __version__ = "0.1.0"
 
@@ -30,7 +31,7 @@ _HOMES = {
     "Grammar": "crnn_jax.grammar",
     "Reading": "crnn_jax.recognizer",
     "Recognizer": "crnn_jax.recognizer",
-    "Report": "crnn_jax.training.loop",
+    "Report": "crnn_jax.training.report",
     "UserError": "crnn_jax.errors",
     "Regular": "crnn_jax.regular",
     "load": "crnn_jax.recognizer",

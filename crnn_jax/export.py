@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from crnn_jax import weights
-from crnn_jax.errors import UserError, in_one_line
+from crnn_jax.errors import UserError, in_one_line, writing
 from crnn_jax.recognizer import Recognizer
 
 Format = Literal["weights", "stablehlo", "onnx"]
@@ -41,16 +41,14 @@ def export(model: Recognizer, to: Format, path: Path) -> None:
     Raises:
         UserError: it can't be written, what the format needs isn't installed, or ``jax2onnx`` can't convert it.
     """
-    try:
+    if to == "weights":
+        weights.save(path, jax.tree.map(np.asarray, model.variables), model.description)
+        return
+    data = _stablehlo(model) if to == "stablehlo" else _onnx(model)
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if to == "weights":
-            weights.save(path, jax.tree.map(np.asarray, model.variables), model.description)
-            return
-        data = _stablehlo(model) if to == "stablehlo" else _onnx(model)
         path.write_bytes(data)
         path.with_name(path.stem + ".json").write_text(_describe(model), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: can't be written ({error.strerror or error})") from None
 
 
 def load_exported(path: Path) -> Network:

@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 # On two cores, two devices take a step in about 0.7 of the time of one: between matrix products, much of XLA's CPU code runs
@@ -58,8 +59,13 @@ def prepare_gpu() -> None:
         return
     import jaxlib
 
-    newer = tuple(map(int, jaxlib.__version__.split(".")[:3])) >= _FEWER_PRODUCTS_SINCE
+    newer = _numbers(jaxlib.__version__) >= _FEWER_PRODUCTS_SINCE
     os.environ["XLA_FLAGS"] = " ".join([*_GPU_FLAGS, _FEWER_PRODUCTS] if newer else _GPU_FLAGS)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Of a version; a release candidate's lack the last, so that it is older than what it is to become."""
+    return tuple(map(int, takewhile(str.isdecimal, version.split("."))))
 
 
 def keep_freed_memory() -> None:

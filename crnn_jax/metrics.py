@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from rapidfuzz.distance import Levenshtein
@@ -61,16 +61,7 @@ class Score:
         return score
 
     def __add__(self, other: Score) -> Score:
-        return Score(
-            self.examples + other.examples,
-            self.exact + other.exact,
-            self.exact_document + other.exact_document,
-            self.edits + other.edits,
-            self.characters + other.characters,
-            self.confusions + other.confusions,
-            self.computable + other.computable,
-            self.exact_value + other.exact_value,
-        )
+        return Score(*(getattr(self, count.name) + getattr(other, count.name) for count in fields(self)))
 
     def to_json(self) -> dict[str, Any]:
         """As JSON types."""

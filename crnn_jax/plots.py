@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.drawing.fonts import font_path
+from crnn_jax.errors import writing
 from crnn_jax.metrics import Confusion
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _SANS, _MONOSPACE = (
     [name, font_manager.FontProperties(fname=_CHINESE).get_name()] for name in ("DejaVu Sans", "DejaVu Sans Mono")
 )
 _WIDE = 5.0  # times as wide as high
+_MOST_CONFUSIONS, _MOST_CHARACTERS = 20, 100  # that are shown
+_MOST_POINTS = 5000  # of a scatter plot; the distributions are of all rows
 _RIGHT, _WRONG, _TRUTH = "#1a7f37", "#c62828", "#1f4e9c"
 
 
@@ -105,9 +108,9 @@ def readings(samples: Sequence[Judged], path: Path) -> None:
     _save(figure, path)
 
 
-def confusions(counts: Counter[Confusion], path: Path, *, most: int = 20) -> None:
+def confusions(counts: Counter[Confusion], path: Path) -> None:
     """The most frequent mistakes, as bars."""
-    pairs = counts.most_common(most)
+    pairs = counts.most_common(_MOST_CONFUSIONS)
     figure = _figure(7, 1.2 + 0.28 * max(3, len(pairs)))
     axes = figure.subplots()
     names = [_confusion_name(*pair) for pair, _ in pairs]
@@ -163,18 +166,17 @@ def columns(
     _save(figure, path)
 
 
-def scatter_matrix(rows: np.ndarray, names: Sequence[str], path: Path, *, most: int = 5000) -> None:
+def scatter_matrix(rows: np.ndarray, names: Sequence[str], path: Path) -> None:
     """Each of some quantities over each other one, and their own distribution on the diagonal.
 
     Args:
         rows: (N, Q) numbers.
         names: of the Q quantities.
         path: of the PNG file.
-        most: rows that are drawn as points; the distributions are of all.
     """
     figure = _figure(2 * len(names), 1.2 * len(names))
     grid = figure.subplots(len(names), len(names), squeeze=False)
-    points = rows[:: -(-len(rows) // most)]
+    points = rows[:: -(-len(rows) // _MOST_POINTS)]
     for i, row in enumerate(grid):
         for j, axes in enumerate(row):
             if i == j:
@@ -212,24 +214,23 @@ def sizes(lengths: Sequence[int], widths: Sequence[int], heights: Sequence[int],
     _save(figure, path)
 
 
-def characters(counts: Mapping[str, int], texts: int, path: Path, *, most: int = 100) -> None:
+def characters(counts: Mapping[str, int], texts: int, path: Path) -> None:
     """How often each character comes in a text, the most frequent first.
 
     Args:
         counts: of each character.
         texts: that they were counted in.
         path: of the PNG.
-        most: characters that are shown.
     """
-    shown = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
+    shown = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_CHARACTERS]
     figure = _figure(min(20.0, 2 + 0.25 * len(shown)), 3.2)
     axes = figure.add_subplot()
     axes.bar(range(len(shown)), [count / texts for _, count in shown])
     names = [character if character.strip() else repr(character) for character, _ in shown]
     axes.set_xticks(range(len(shown)), names, fontfamily=_SANS)
     axes.set_ylabel("times in a text")
-    if len(counts) > most:
-        axes.set_xlabel(f"the {most} most frequent of {len(counts)} characters")
+    if len(counts) > len(shown):
+        axes.set_xlabel(f"the {len(shown)} most frequent of {len(counts)} characters")
     _save(figure, path)
 
 
@@ -247,7 +248,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
+    with writing(path), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a character of none of our fonts is a box
+        path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=110)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import heapq
 import re
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, NamedTuple
-from unittest import mock
 
 import interegular
 import interegular.fsm
@@ -22,6 +22,7 @@ PREFIX = "regex:"  # of the names of such grammars, which say all
 _GOES_ON = 4  # of five times, where a sampled text may end
 _MOST_STATES = 5000  # of an automaton; some short patterns, such as .*A.{20}, have millions
 _LONGEST = 200  # characters of a sampled text, before it is brought to its end
+_BOUNDING = threading.Lock()  # all threads share the function that `_bounded` puts another in the place of
 
 
 class _State(NamedTuple):
@@ -140,7 +141,6 @@ class Regular(Grammar):
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
     """Lets interegular, which has no limit of its own, give up on automata that are too large."""
-    crawl = interegular.fsm.crawl
 
     def bounded(alphabet: Any, initial: Any, final: Callable[[Any], bool], follow: Any) -> Any:
         states = count(1)
@@ -152,8 +152,13 @@ def _bounded() -> Iterator[None]:
 
         return crawl(alphabet, initial, counted, follow)
 
-    with mock.patch.object(interegular.fsm, "crawl", bounded):
-        yield
+    with _BOUNDING:
+        crawl = interegular.fsm.crawl
+        interegular.fsm.crawl = bounded
+        try:
+            yield
+        finally:
+            interegular.fsm.crawl = crawl
 
 
 def _without_anchors(pattern: str) -> str:

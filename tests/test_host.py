@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from crnn_jax import host
+
 SCRIPT = """
 import resource
 from crnn_jax.host import prepare_cpu
@@ -105,6 +107,18 @@ def test_xla_tries_fewer_kernels_for_a_gpu_and_knows_the_flags():
     without, with_one = flags()  # an unknown flag ends the process
     assert without == "None"
     assert "--xla_gpu_enable_triton_gemm=false" in with_one
+
+
+@pytest.mark.parametrize(
+    ("version", "knows"),
+    [("0.11.1", False), ("0.11.2rc1", False), ("0.11.2", True), ("0.11.2.dev20260401+abc", True), ("0.12.0rc1", True)],
+)
+def test_a_flag_is_given_to_versions_that_know_it(monkeypatch, version, knows):
+    monkeypatch.setattr("jaxlib.__version__", version)
+    monkeypatch.setattr(host, "_GPU_PLUGINS", ("json",))
+    monkeypatch.setattr(os, "environ", {})
+    host.prepare_gpu()
+    assert (host._FEWER_PRODUCTS in os.environ["XLA_FLAGS"]) == knows
 
 
 def test_flags_for_a_gpu_are_the_user_s_choice():

@@ -2,8 +2,10 @@
 
 import pickle
 import re
+import threading
 from itertools import product
 
+import interegular.fsm
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from crnn_jax import Alphabet, Regular, UserError, ctc
 from crnn_jax.drawing.random import Draws
 from crnn_jax.grammar import by_name, columns
+from crnn_jax.regular import _bounded
 
 DIGITS = Alphabet("0123456789-")
 PATTERNS = [r"\d{4}-\d{2}-\d{2}", r"(\d\d|-)+", r"1*", r"(0|1|22)(3-)?4+", r"[0-4]{2,}-?\d"]
@@ -107,3 +110,14 @@ def test_kinds_of_characters_are_python_s_in_any_script(pattern):
     grammar = Regular(pattern, SCRIPTS)
     texts = ["".join(text) for length in range(3) for text in product(SCRIPTS.characters, repeat=length)]
     assert [text for text in texts if grammar.contains(text)] == [text for text in texts if re.fullmatch(pattern, text)]
+
+
+def test_threads_that_make_grammars_leave_interegular_as_it_was():
+    before = interegular.fsm.crawl
+    other = threading.Thread(target=Regular, args=(r"\d", DIGITS))
+    with _bounded():
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()  # waits for this one
+    other.join()
+    assert interegular.fsm.crawl is before

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from crnn_jax import weights
 from crnn_jax.data.folder import LABEL_FILES, has_labels, picture_sizes
 from crnn_jax.data.images import read_image
 from crnn_jax.drawing.level2 import BLOCK_WIDTH, LINE_HEIGHTS
-from crnn_jax.errors import UserError
+from crnn_jax.errors import UserError, writing
 from crnn_jax.grammar import imported
 from crnn_jax.host import keep_compilations, keep_freed_memory, prepare_gpu
 from crnn_jax.locate import LINES, STRIP_HEIGHT
@@ -189,16 +189,27 @@ def model_for(width: int, height: int) -> str | None:
 
 
 @contextmanager
-def output(path: Path | None) -> Iterator[TextIO]:
-    """Where lines go: a file, or stdout."""
+def output(path: Path | None) -> Iterator[Callable[[str], None]]:
+    """What writes lines, one a call, to a file or to stdout.
+
+    Raises:
+        UserError: the file can't be written.
+    """
     if path is None:
-        yield sys.stdout
+        yield print
         return
+    with writing(path):
+        file = path.open("w", encoding="utf-8", errors="backslashreplace")  # names of files need not be text
+
+    def write(line: str) -> None:
+        with writing(path):
+            print(line, file=file, flush=True)
+
     try:
-        with path.open("w", encoding="utf-8", errors="backslashreplace") as file:  # names of files need not be text
-            yield file
-    except OSError as error:
-        raise UserError(f"{path}: can't be written ({error.strerror})") from None
+        yield write
+    finally:
+        with writing(path):  # what could not be written before is tried again
+            file.close()
 
 
 def positive(text: str) -> int:

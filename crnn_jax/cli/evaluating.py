@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, add_names, load, need_labels
+from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, add_names, load, need_labels, output
 from crnn_jax.cli.reading import Clock, escaped, read_files
 from crnn_jax.data.folder import Labelled, read_labels
 from crnn_jax.data.images import UnreadableImage, read_image
-from crnn_jax.errors import UserError
 from crnn_jax.locate import NoFormula
 from crnn_jax.training.log import progress_bar
 
@@ -112,23 +111,19 @@ def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], c
 
     wrong = [j for j in judged if not j.right or not j.reading.valid]
     right = [j for j in judged if j.right and j.reading.valid]
-    try:
-        for name, sheet in (("right", right[:24]), ("wrong", wrong[:96])):
-            pictures = [Judged(_shown(model, j.path), j.text, j.reading.text, j.reading.confidence) for j in sheet]
-            plots.readings(pictures, folder / f"{name}.png")
-        with (folder / "wrong.tsv").open("w", encoding="utf-8", errors="backslashreplace") as file:
-            print("file\ttext\treading\tvalid\tconfidence", file=file)
-            for j in wrong:
-                confidence = f"{j.reading.confidence:.6f}"
-                print(escaped(j.path), j.text, j.reading.text, j.reading.valid, confidence, sep="\t", file=file)
-            for label in failed:
-                print(escaped(label.path), label.text, "", "unreadable", 0, sep="\t", file=file)
-        plots.confusions(confusions, folder / "confusions.png")
-        if shown := [j for j in wrong or right if j.reading.text][:1]:
-            path = shown[0].path
-            plots.columns(model.prepare(path).image, *model.probabilities(path), model.alphabet, folder / "columns.png")
-    except OSError as error:
-        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+    for name, sheet in (("right", right[:24]), ("wrong", wrong[:96])):
+        pictures = [Judged(_shown(model, j.path), j.text, j.reading.text, j.reading.confidence) for j in sheet]
+        plots.readings(pictures, folder / f"{name}.png")
+    with output(folder / "wrong.tsv") as write:
+        write("file\ttext\treading\tvalid\tconfidence")
+        for j in wrong:
+            write(f"{escaped(j.path)}\t{j.text}\t{j.reading.text}\t{j.reading.valid}\t{j.reading.confidence:.6f}")
+        for label in failed:
+            write(f"{escaped(label.path)}\t{label.text}\t\tunreadable\t0")
+    plots.confusions(confusions, folder / "confusions.png")
+    if shown := [j for j in wrong or right if j.reading.text][:1]:
+        path = shown[0].path
+        plots.columns(model.prepare(path).image, *model.probabilities(path), model.alphabet, folder / "columns.png")
 
 
 def _shown(model: Recognizer, path: Path) -> np.ndarray:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from crnn_jax import locate, tasks
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.cli.arguments import Commands, add_names, need_labels, positive, seed
+from crnn_jax.cli.arguments import Commands, add_names, need_labels, output, positive, seed
 from crnn_jax.data import survey
 from crnn_jax.data.examples import Example
 from crnn_jax.data.folder import (
@@ -31,7 +31,7 @@ from crnn_jax.data.folder import (
     split_of,
 )
 from crnn_jax.data.images import UnreadableImage, read_image
-from crnn_jax.errors import UserError
+from crnn_jax.errors import UserError, writing
 from crnn_jax.grammar import SEPARATOR, value_of
 from crnn_jax.regular import Regular
 from crnn_jax.training.log import progress_bar
@@ -91,19 +91,19 @@ def _generate(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.out
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is not an empty folder")
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with (
-            (folder / "labels.txt").open("w", encoding="utf-8") as labels,
-            progress_bar(arguments.count, unit="image", description="generate", leave=False) as bar,
-        ):
-            for i, example in enumerate(_drawn(task, arguments)):
-                Image.fromarray(example.image).save(folder / f"{i}.png")
-                value = value_of(task.grammar, example.text)
-                print(example.text if value is None else f"{example.text} {value}", file=labels, flush=True)
-                bar.update()
-    except OSError as error:
-        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+    with (
+        output(folder / "labels.txt") as write,
+        progress_bar(arguments.count, unit="image", description="generate", leave=False) as bar,
+    ):
+        for i, example in enumerate(_drawn(task, arguments)):
+            path = folder / f"{i}.png"
+            with writing(path):
+                Image.fromarray(example.image).save(path)
+            value = value_of(task.grammar, example.text)
+            write(example.text if value is None else f"{example.text} {value}")
+            bar.update()
     return 0
 
 
@@ -171,12 +171,9 @@ def _plot_counts(labels: Labels, sizes: Mapping[Path, tuple[int, int]], folder: 
     if not sizes:
         raise UserError(f"no picture can be read: nothing to plot in {folder}")
     widths, heights = zip(*sizes.values(), strict=True)
-    try:
-        plots.sizes([len(row.text) for row in labels.rows], widths, heights, folder / "sizes.png")
-        counts = Counter(character for row in labels.rows for character in row.text)
-        plots.characters(counts, len(labels.rows), folder / "characters.png")
-    except OSError as error:
-        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+    plots.sizes([len(row.text) for row in labels.rows], widths, heights, folder / "sizes.png")
+    counts = Counter(character for row in labels.rows for character in row.text)
+    plots.characters(counts, len(labels.rows), folder / "characters.png")
 
 
 def _plot_places(paths: Sequence[Path], folder: Path) -> None:
@@ -197,10 +194,7 @@ def _plot_places(paths: Sequence[Path], folder: Path) -> None:
                     places.append((x0, y0, x1 - x0, y1 - y0, width, height, len(boxes)))
     if not places:
         raise UserError(f"no lines were found in the pictures: nothing to plot in {folder}")
-    try:
-        plots.scatter_matrix(np.array(places), ("x", "y", "w", "h", "n", "m", "r"), folder / "places.png")
-    except OSError as error:
-        raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
+    plots.scatter_matrix(np.array(places), ("x", "y", "w", "h", "n", "m", "r"), folder / "places.png")
 
 
 def _locate(arguments: argparse.Namespace) -> int:

@@ -56,17 +56,17 @@ def _read(arguments: argparse.Namespace) -> int:
         for model in models.values():
             model.warm_up(len(paths))
     clock = Clock()
-    with output(arguments.out) as out, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
+    with output(arguments.out) as write, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
         for path, reading in _read_each(models, arguments.model, paths, clock, arguments.decode):
             bar.update()
             if isinstance(reading, UnreadableImage):
                 failed += 1
                 print(f"error: {reading}", file=sys.stderr)
-                print(_line(path, NOTHING_READ, arguments.format), file=out)  # line i stays that of picture i
+                write(_line(path, NOTHING_READ, arguments.format))  # line i stays that of picture i
             else:
                 if not reading.valid:
                     print(f"note: {path}: there may be no text: what was read is empty or quite unlikely", file=sys.stderr)
-                print(_line(path, reading, arguments.format), file=out)
+                write(_line(path, reading, arguments.format))
     if arguments.timing:
         print(clock.report(len(paths)), file=sys.stderr)
     return 1 if failed else 0
@@ -180,7 +180,7 @@ def escaped(path: Path) -> str:
 
 def _vote(arguments: argparse.Namespace) -> int:
     chosen = vote_files(arguments.results)
-    with output(arguments.out) as out:
+    with output(arguments.out) as write:
         for ballot in chosen:
-            print(ballot.text if ballot.value is None else f"{ballot.text} {ballot.value}", file=out)
+            write(ballot.text if ballot.value is None else f"{ballot.text} {ballot.value}")
     return 0

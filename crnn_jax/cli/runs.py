@@ -17,9 +17,8 @@ from crnn_jax import tasks
 from crnn_jax.cli.arguments import Commands, add_dtype, add_grammar, load_all, load_one, networks, port, positive
 from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.errors import UserError
-from crnn_jax.training.compare import compare, distinct_names, table
-from crnn_jax.training.log import progress_bar, read_metrics
-from crnn_jax.training.rundir import RunDirectory
+from crnn_jax.training.compare import compare, curves, table
+from crnn_jax.training.log import progress_bar
 from crnn_jax.training.status import describe_run
 
 if TYPE_CHECKING:
@@ -76,9 +75,7 @@ def _compare_runs(arguments: argparse.Namespace) -> int:
     if arguments.plots:
         from crnn_jax import plots
 
-        names = distinct_names(paths)
-        curves = {name: read_metrics(RunDirectory(path).metrics) for name, path in zip(names, paths, strict=True)}
-        plots.compared(curves, arguments.plots / "compared.png")
+        plots.compared(curves(paths), arguments.plots / "compared.png")
     return 0
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from crnn_jax.data.folder import Labelled, has_labels, parse_labels
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.data.processes import serve_parent
-from crnn_jax.errors import UserError
+from crnn_jax.errors import UserError, writing
 from crnn_jax.locate import Located, NoFormula, join, lines, locate
 
 _TABLE = "labels.tsv"
@@ -120,7 +120,7 @@ def save_labels(labels: Sequence[Labelled], out: Path) -> None:
     """Writes ``labels.tsv`` for the strips of labelled pictures; where there are none, takes an older one away.
 
     Raises:
-        UserError: a name or a text holds a tab or a line end.
+        UserError: a name or a text holds a tab or a line end, or the file can't be written.
     """
     table = out / _TABLE
     if not labels:
@@ -131,7 +131,8 @@ def save_labels(labels: Sequence[Labelled], out: Path) -> None:
         rows.append((f"{label.path.stem}.png", label.text, label.value or ""))
         if any(character in field for field in rows[-1] for character in "\t\r\n"):
             raise UserError(f"{label.place}: a name or a text with a tab or a line end can't be written")
-    table.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
+    with writing(table):
+        table.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
 
 
 def lines_of(path: Path, out: Path) -> int:
@@ -147,8 +148,6 @@ def crop_path(out: Path, name: str, line: int) -> Path:
 def _save(pictures: dict[str, np.ndarray], out: Path) -> None:
     for name, picture in pictures.items():
         path = out / f"{name}.png"
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(path)
-        except OSError as error:
-            raise UserError(f"{path}: can't be written ({error.strerror or error})") from None

@@ -21,7 +21,7 @@ from orbax.checkpoint.checkpoint_managers import (
     PreservationPolicy,
 )
 
-from crnn_jax.errors import UserError
+from crnn_jax.errors import UserError, in_one_line
 from crnn_jax.training.log import logger
 from crnn_jax.training.state import TrainState
 
@@ -148,9 +148,8 @@ class Checkpoints:
         except (OSError, ValueError) as error:
             if isinstance(error, ValueError) and not _is_storage_error(error):
                 raise
-            reason = " ".join(str(error).split())[:200]
             raise UserError(
-                f"the checkpoint of step {step} could not be saved (disk full or not writable?): {reason}"
+                f"the checkpoint of step {step} could not be saved (disk full or not writable?): {in_one_line(error)}"
             ) from None
 
     def restore_newest(self, like: TrainState) -> tuple[int, TrainState, Progress] | None:
@@ -194,17 +193,12 @@ class Checkpoints:
             DamagedCheckpoint: it is, or of another network.
         """
         target = jax.tree.map(np.asarray, like)
-        try:
-            items = self._manager.restore(
-                number,
-                args=ocp.args.Composite(
-                    weights=ocp.args.StandardRestore(target.weights),
-                    optimizer=ocp.args.StandardRestore(_besides_weights(target)),
-                    progress=ocp.args.JsonRestore(),
-                ),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DamagedCheckpoint(f"checkpoint {number} can't be restored: {_one_line(error)}") from None
+        items = self._read(
+            number,
+            weights=ocp.args.StandardRestore(target.weights),
+            optimizer=ocp.args.StandardRestore(_besides_weights(target)),
+            progress=ocp.args.JsonRestore(),
+        )
         weights, optimizer = items["weights"], items["optimizer"]
         averages = None if like.averages is None else weights
         return TrainState(**{**weights, **optimizer}, averages=averages), Progress(**items["progress"])
@@ -216,22 +210,24 @@ class Checkpoints:
             DamagedCheckpoint: it is.
             UserError: it is of a newer version of this library.
         """
-        try:
-            items = self._manager.restore(number, args=ocp.args.Composite(description=ocp.args.JsonRestore()))
-        except (OSError, ValueError, KeyError) as error:
-            raise DamagedCheckpoint(f"checkpoint {number} can't be read: {_one_line(error)}") from None
-        description = items["description"]
+        description = self._read(number, description=ocp.args.JsonRestore())["description"]
         if description.get("format") != FORMAT:
             raise UserError(f"checkpoint {number} has format {description.get('format')}, this version reads format {FORMAT}")
         return description
 
     def weights(self, number: int) -> dict[str, Any]:
-        """The network's variables in a checkpoint, numpy arrays under ``params`` and ``batch_stats``."""
+        """The network's variables in a checkpoint, numpy arrays under ``params`` and ``batch_stats``.
+
+        Raises:
+            DamagedCheckpoint: it is.
+        """
+        return jax.tree.map(np.asarray, self._read(number, weights=ocp.args.StandardRestore())["weights"])
+
+    def _read(self, number: int, **items: ocp.args.CheckpointArgs) -> Any:
         try:
-            items = self._manager.restore(number, args=ocp.args.Composite(weights=ocp.args.StandardRestore()))
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"checkpoint {number} can't be read: {_one_line(error)}") from None
-        return jax.tree.map(np.asarray, items["weights"])
+            return self._manager.restore(number, args=ocp.args.Composite(**items))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedCheckpoint(f"checkpoint {number} can't be read: {in_one_line(error)}") from None
 
     def close(self) -> None:
         """Ends the manager's threads."""
@@ -265,10 +261,6 @@ class _Validated(PreservationPolicy):
 
 def _loss(metrics: dict[str, float]) -> float:
     return metrics["val_loss"]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 def _is_storage_error(error: ValueError) -> bool:

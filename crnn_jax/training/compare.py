@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from crnn_jax.training.log import read_metrics
+from crnn_jax.training.log import read_json, read_metrics, reading
 from crnn_jax.training.rundir import RunDirectory
-from crnn_jax.training.status import opened_run, read_json
+from crnn_jax.training.status import opened_run
 
 Row = dict[str, str]
+_DRAWN = ("step", "val_loss", "exact_match", "examples")  # of a line of ``metrics.jsonl``
 
 
 def compare(paths: Sequence[Path]) -> list[Row]:
@@ -25,16 +26,25 @@ def compare(paths: Sequence[Path]) -> list[Row]:
         For each run the same columns: its name, those settings that aren't the same in all of them, and figures.
 
     Raises:
-        UserError: there is no run in a directory, or a file of it can't be read.
+        UserError: there is no run in a directory, or a file of it can't be read, or holds something else.
     """
     runs = [opened_run(path) for path in paths]
     settings = [_settings(description) for _, description in runs]
     known = dict.fromkeys(name for run in settings for name in run)
     differing = [name for name in known if len({run.get(name, "") for run in settings}) > 1]
     return [
-        {"run": name, **{setting: run.get(setting, "") for setting in differing}, **_figures(directory, int(run["batch_size"]))}
-        for name, (directory, _), run in zip(distinct_names(paths), runs, settings, strict=True)
+        {"run": name, **{setting: run.get(setting, "") for setting in differing}, **_figures(directory, description["config"])}
+        for name, (directory, description), run in zip(distinct_names(paths), runs, settings, strict=True)
     ]
+
+
+def curves(paths: Sequence[Path]) -> dict[str, list[dict[str, float]]]:
+    """What `crnn_jax.plots.compared` draws of the runs in some directories, by `distinct_names`.
+
+    Raises:
+        UserError: a file of a run can't be read, or holds something else.
+    """
+    return {name: _curve(RunDirectory(path).metrics) for name, path in zip(distinct_names(paths), paths, strict=True)}
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
@@ -66,26 +76,42 @@ def _settings(description: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _figures(directory: RunDirectory, batch_size: int) -> Row:
+def _curve(metrics: Path) -> list[dict[str, float]]:
+    with reading(metrics):
+        return [{name: float(row[name]) for name in _DRAWN} for row in read_metrics(metrics)]
+
+
+def _figures(directory: RunDirectory, config: dict[str, Any]) -> Row:
     figures = dict.fromkeys(("parameters", "pictures", "minutes", "images/s", "exact match", "CER", "of"), "")
     if directory.result.exists():
-        result = read_json(directory.result)
-        low, high = result["interval"]
-        return figures | {
-            "parameters": f"{result['parameters']:,}",
-            "pictures": f"{result['train_images']:,}",
-            "minutes": f"{result['train_seconds'] / 60:.1f}",
-            "images/s": f"{result['train_images_per_second']:.0f}",
-            "exact match": f"{result['exact_match']:.2%} ({100 * low:.2f} to {100 * high:.2f})",
-            "CER": f"{result['cer']:.3%}",
-            "of": f"{result['examples']:,}",
-        }
+        with reading(directory.result):
+            return figures | _judged(read_json(directory.result))
     if not (rows := read_metrics(directory.metrics)):
         return figures
-    return figures | {
-        "pictures": f"{rows[-1]['step'] * batch_size:,}",
-        "images/s": f"{rows[-1]['images_per_second']:.0f}",
-        "exact match": f"{rows[-1]['exact_match']:.2%}, validation",
-        "CER": f"{rows[-1]['cer']:.3%}",
-        "of": f"{rows[-1]['examples']:,}",
+    with reading(directory.config):
+        batch_size = int(config["batch_size"])
+    with reading(directory.metrics):
+        return figures | _validated(rows[-1], batch_size)
+
+
+def _judged(result: dict[str, Any]) -> Row:
+    low, high = result["interval"]
+    return {
+        "parameters": f"{result['parameters']:,}",
+        "pictures": f"{result['train_images']:,}",
+        "minutes": f"{result['train_seconds'] / 60:.1f}",
+        "images/s": f"{result['train_images_per_second']:.0f}",
+        "exact match": f"{result['exact_match']:.2%} ({100 * low:.2f} to {100 * high:.2f})",
+        "CER": f"{result['cer']:.3%}",
+        "of": f"{result['examples']:,}",
+    }
+
+
+def _validated(row: dict[str, Any], batch_size: int) -> Row:
+    return {
+        "pictures": f"{row['step'] * batch_size:,}",
+        "images/s": f"{row['images_per_second']:.0f}",
+        "exact match": f"{row['exact_match']:.2%}, validation",
+        "CER": f"{row['cer']:.3%}",
+        "of": f"{row['examples']:,}",
     }

@@ -40,7 +40,8 @@ class Config(Architecture):
         learning_rate: the largest.
         lr_schedule: ``constant``; ``step``: a tenth from one stage to the next; ``alternate``: after a fifth of the run a tenth
             and a hundredth in turn, twice, each fifth going on from the weights with the least validation loss so far;
-            ``onecycle``: up for a fifth of the run, then down to almost nothing (Smith and Topin 2018).
+            ``onecycle``: up for a fifth of the run, then down to almost nothing (Smith and Topin 2018). A run of fewer epochs
+            than ``step`` or ``alternate`` has stages takes the first ones, an epoch each.
         lr_stages: equal parts of the run, for ``step``.
         l2: weight of the sum of the squares of all parameters but the recurrent layers', which is added to each example's loss.
         weight_decay: share of each matrix that a step takes away, for a learning rate of 1; with ``muon`` not of the
@@ -99,8 +100,6 @@ class Config(Architecture):
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
         choices = {"optimizer": OPTIMIZERS, "lr_schedule": SCHEDULES, "dtype": DTYPES, "batch_norm": BATCH_NORMS}
         check_choices(self, {**choices, "drawing": DRAWINGS, "on_nan": ON_NAN})
-        if self.lr_schedule == "alternate" and self.epochs < len(_ALTERNATE):
-            raise UserError(f"lr_schedule alternate needs {len(_ALTERNATE)} epochs or more, not {self.epochs}")
         if not 0 < self.learning_rate < math.inf:
             raise UserError(f"learning_rate must be above 0, and a number, not {self.learning_rate}")
         if not 0 <= self.l2 < 1:
@@ -138,6 +137,7 @@ class Config(Architecture):
             shares = [_DECAY**i for i in range(self.lr_stages)]
         elif self.lr_schedule == "alternate":
             shares = _ALTERNATE
+        shares = shares[: self.epochs]  # a short run, such as one to try things out, begins as a long one does
         return [(round(self.epochs * i / len(shares)) * self.steps_per_epoch, share) for i, share in enumerate(shares)]
 
     @property

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from crnn_jax.errors import Interrupted, UserError
+from crnn_jax.errors import Interrupted, UserError, in_one_line
 
 _CONNECT_SECONDS = 300  # that processes wait for each other at the start
 AUTO = "auto"
@@ -42,8 +42,7 @@ def connected(coordinator: str, processes: int | None, number: int | None) -> It
             initialization_timeout=_CONNECT_SECONDS,
         )
     except (ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"the processes of this run can't be brought together at {coordinator}: {reason}") from None
+        raise UserError(f"the processes of this run can't be brought together at {coordinator}: {in_one_line(error)}") from None
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # jax has taken it, and wouldn't end
     try:
         yield
@@ -70,17 +69,18 @@ def is_main() -> bool:
 
 @contextmanager
 def all_or_none() -> Iterator[None]:
-    """What is done inside is done by all processes, or a UserError of one is raised in all: none waits for one that left."""
-    error: UserError | None = None
+    """What is done inside is done by all processes, or what one raises ends all of them: none waits for one that left.
+
+    Raises:
+        UserError: it failed in another process.
+    """
     try:
         yield
-    except UserError as raised:
-        error = raised
-    messages = [message for message in gather(str(error) if error else None) if message is not None]
-    if error is not None:
-        raise error
-    if messages:
-        raise UserError(messages[0])
+    except Exception as error:  # of any kind, a full disk's too: the others wait to hear of it
+        gather(str(error) if isinstance(error, UserError) else in_one_line(error))
+        raise
+    if failures := [message for message in gather(None) if message is not None]:
+        raise UserError(failures[0])
 
 
 def gather(value: Any) -> list[Any]:

@@ -6,11 +6,14 @@ import json
 import logging
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from crnn_jax.errors import UserError, in_one_line
 
 logger = logging.getLogger("crnn_jax")
 
@@ -41,6 +44,9 @@ class MetricsFile:
     Args:
         path: of the file.
         after: lines of later steps are dropped: a run that goes on from there will write them again.
+
+    Raises:
+        UserError: the file can't be read, or holds something else.
     """
 
     def __init__(self, path: Path, after: int) -> None:
@@ -68,16 +74,51 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What is done inside reads a file of a run, and takes it for what runs write.
+
+    Raises:
+        UserError: it can't be read, or holds something else.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: can't be read ({error.strerror or in_one_line(error)})") from None
+    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise UserError(f"{path}: isn't of a run ({in_one_line(error)})") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object that a run wrote.
+
+    Raises:
+        UserError: the file can't be read, or holds something else.
+    """
+    with reading(path):
+        value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: isn't of a run")
+    return value
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; one that a crash cut short is left out."""
+    """The lines of a metrics file, each with its ``step``; one that a crash cut short is left out.
+
+    Raises:
+        UserError: the file can't be read, or holds something else.
+    """
     if not path.exists():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
+    with reading(path):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+    if not all(isinstance(row, dict) and isinstance(row.get("step"), int) for row in rows):
+        raise UserError(f"{path}: isn't of a run")
     return rows
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,8 @@ class EpochSums:
 
     def add(self, metrics: dict[str, float]) -> EpochSums:
         """With those of one more step."""
-        return EpochSums(
-            self.steps + 1,
-            self.loss + metrics["loss"],
-            self.examples + metrics["examples"],
-            self.infeasible + metrics["infeasible"],
-            self.characters + metrics["characters"],
-            self.skipped + metrics["skipped"],
-        )
+        more = metrics | {"steps": 1}
+        return EpochSums(**{name: total + more[name] for name, total in asdict(self).items()})
 
     @property
     def mean_loss(self) -> float:

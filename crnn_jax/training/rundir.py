@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from crnn_jax.data.examples import Preparation
-from crnn_jax.errors import UserError
+from crnn_jax.errors import UserError, writing
 from crnn_jax.tasks import Task
 from crnn_jax.training.config import Config
-from crnn_jax.training.log import logger, write_json
+from crnn_jax.training.log import logger, read_json, write_json
 
 # What may change when a run goes on: it changes neither the network nor the order of its examples.
 _CHANGEABLE = frozenset(
@@ -117,11 +116,9 @@ class RunDirectory:
         Raises:
             UserError: it can't be written, or another process trains in it.
         """
-        try:
+        with writing(self.path):
             self.plots.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "lock").open("w")
-        except OSError as error:
-            raise UserError(f"{self.path}: can't be written ({error.strerror})") from None
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system takes it back when this process ends
@@ -132,20 +129,15 @@ class RunDirectory:
             except OSError as error:
                 logger.warning("%s can't be locked (%s): start no second run there", self.path, error.strerror)
             shutil.rmtree(self.hosts, ignore_errors=True)  # an earlier run's
-            try:
+            with writing(self.config):
                 write_json(self.config, wanted)
-            except OSError as error:
-                raise UserError(f"{self.path}: can't be written ({error.strerror})") from None
             yield
 
     def _check_same(self, wanted: dict[str, Any]) -> None:
-        try:
-            there = json.loads(self.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.config}: can't be read ({error})") from None
-        if not isinstance(there, dict):
-            raise UserError(f"{self.config}: isn't of a run")
-        old, new = _DEFAULTS | _flatten(there), _flatten(wanted)
+        new = _flatten(wanted)
+        # What a run's data doesn't tell of, because there was no such thing then, it had none of.
+        nothing = {key: value for key, value in new.items() if key.startswith("data.") and not value}
+        old = _DEFAULTS | nothing | _flatten(read_json(self.config))
         changed = _changed(old, new)
         fixed = [key for key in changed if key.removeprefix("config.") not in _CHANGEABLE]
         if fixed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from crnn_jax.errors import UserError
 from crnn_jax.training.heartbeat import signs_of_life
-from crnn_jax.training.log import duration, read_metrics, write_json
+from crnn_jax.training.log import duration, read_json, read_metrics, reading, write_json
 from crnn_jax.training.rundir import RunDirectory
 
 _INTERVAL = 10.0  # seconds between two notes
@@ -45,25 +44,31 @@ def describe_run(path: Path) -> dict[str, str]:
     """What people want to know of a run, by name.
 
     Raises:
-        UserError: there is no run in this directory, or a file of it can't be read.
+        UserError: there is no run in this directory, or a file of it can't be read, or holds something else.
     """
     directory, description = opened_run(path)
-    told = {"task": str(description["task"]), "network": f"{description['config']['backbone']}, {description['config']['rnn']}"}
+    with reading(directory.config):
+        config = description["config"]
+        told = {"task": str(description["task"]), "network": f"{config['backbone']}, {config['rnn']}"}
     finished = directory.result.exists()
     if directory.status.exists() and not finished:
-        told |= _progress(read_json(directory.status))
+        with reading(directory.status):
+            told |= _progress(read_json(directory.status))
     if rows := read_metrics(directory.metrics):
-        row = rows[-1]
-        told["validated"] = f"step {row['step']}: loss {row['val_loss']:.4f}, exact match {row['exact_match']:.2%}"
+        with reading(directory.metrics):
+            row = rows[-1]
+            told["validated"] = f"step {row['step']}: loss {row['val_loss']:.4f}, exact match {row['exact_match']:.2%}"
     if finished:
-        result = read_json(directory.result)
-        told["finished"] = f"exact match {result['exact_match']:.2%} of {result['examples']} pictures by {result['judge']}"
+        with reading(directory.result):
+            result = read_json(directory.result)
+            told["finished"] = f"exact match {result['exact_match']:.2%} of {result['examples']} pictures by {result['judge']}"
     saved = [path for path in directory.checkpoints.glob("[0-9]*") if path.name.isdigit()]
     if saved:
         newest = max(saved, key=lambda path: int(path.name))
         told["last checkpoint"] = f"step {int(newest.name) // 2}, {_ago(newest.stat().st_mtime)}"
-    signs = signs_of_life(directory.hosts)
-    told["processes"] = ", ".join(f"{number} on {sign['host']}" for number, sign in signs.items()) or "1"
+    with reading(directory.hosts):
+        signs = signs_of_life(directory.hosts)
+        told["processes"] = ", ".join(f"{number} on {sign['host']}" for number, sign in signs.items()) or "1"
     return told
 
 
@@ -91,18 +96,6 @@ def opened_run(path: Path) -> tuple[RunDirectory, dict[str, Any]]:
     if not directory.started:
         raise UserError(f"{path}: holds no run")
     description = read_json(directory.config)
-    if not isinstance(description, dict) or not isinstance(description.get("config"), dict) or "task" not in description:
+    if not isinstance(description.get("config"), dict) or "task" not in description:
         raise UserError(f"{directory.config}: isn't of a run")
     return directory, description
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """An object that a run wrote.
-
-    Raises:
-        UserError: the file can't be read.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: can't be read ({error})") from None

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from crnn_jax.errors import UserError
+from crnn_jax.errors import UserError, writing
 
 SUFFIX = ".safetensors"
 FORMAT = 1
@@ -52,11 +52,10 @@ def save(path: Path, variables: dict[str, Any], description: dict[str, Any]) -> 
         raise UserError(f"{path}: the network holds numbers that float16 can't")
     halves = {name: np.ascontiguousarray(array, np.float16) for name, array in arrays.items()}
     header = {"description": json.dumps({"format": FORMAT, **description}, ensure_ascii=False)}
-    try:
+    data = to_bytes(halves, header)
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(to_bytes(halves, header))
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: can't be written ({error})") from None
+        path.write_bytes(data)
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -72,7 +72,7 @@ def test_when_all_checkpoints_are_damaged_the_run_says_so(begun):
     for path in (begun / "checkpoints").glob("[0-9]*/weights/**/*"):
         if path.is_file():
             truncate(path)
-    with pytest.raises(UserError, match="no checkpoint can be restored: checkpoint 17 can't be restored"):
+    with pytest.raises(UserError, match="no checkpoint can be restored: checkpoint 17 can't be read"):
         run(begun, config=LONGER)
 
 

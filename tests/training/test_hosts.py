@@ -1,6 +1,7 @@
 """Several processes that train together, over gloo on one machine."""
 
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,8 @@ import pytest
 from sources import bars_task
 from training.test_loop import metrics_of, newest_step, state_of
 
-from crnn_jax import Config
+from crnn_jax import Config, UserError
+from crnn_jax.training import hosts
 from crnn_jax.training.rundir import describe_run, differences
 
 PROGRAM = Path(__file__).parent.parent / "bars_run.py"
@@ -119,6 +121,25 @@ def test_processes_that_were_started_otherwise_are_refused_by_all(tmp_path):
     wanted = describe_run(bars_task(data={"folder": "here", "digest": "1"}), config)
     assert differences(wanted, gather) == ["config.seed", "data.digest"]
     assert differences(wanted, lambda mine: [mine, mine]) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UserError("a: is no b"), "a: is no b"),
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
+    ],
+)
+def test_what_one_process_raises_is_raised_in_all(monkeypatch, error, said):
+    told = []
+    monkeypatch.setattr(hosts, "gather", lambda value: told.append(value) or [None, value])
+    with pytest.raises(type(error)) as raised, hosts.all_or_none():
+        raise error
+    assert raised.value is error
+    assert told == [said]
+    monkeypatch.setattr(hosts, "gather", lambda value: [value, said])
+    with pytest.raises(UserError, match=re.escape(said)), hosts.all_or_none():
+        pass
 
 
 @pytest.mark.slow

@@ -341,11 +341,11 @@ def test_a_refused_start_leaves_its_directory_to_others(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["config"]["init_from"] is None
 
 
-@pytest.mark.parametrize(("text", "message"), [("[]", "isn't of a run"), ("{", "can't be read")])
-def test_a_config_that_is_of_something_else_is_refused(unbroken, tmp_path, text, message):
+@pytest.mark.parametrize("text", ["[]", "{"])
+def test_a_config_that_is_of_something_else_is_refused(unbroken, tmp_path, text):
     shutil.copytree(unbroken[0], tmp_path / "run")
     (tmp_path / "run" / "config.json").write_text(text)
-    with pytest.raises(UserError, match=f"config.json: {message}"):
+    with pytest.raises(UserError, match=r"config\.json: isn't of a run"):
         run(tmp_path / "run")
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from crnn_jax.training import meters
-from crnn_jax.training.meters import Clock
+from crnn_jax.training.meters import Clock, EpochSums
 
 
 def test_the_share_of_waiting_leaves_out_the_step_after_a_pause(monkeypatch):
@@ -17,3 +17,11 @@ def test_the_share_of_waiting_leaves_out_the_step_after_a_pause(monkeypatch):
     assert clock.share_waited == pytest.approx(3 / 8)
     assert clock.seconds == pytest.approx(8)
     assert clock.rate == pytest.approx(64 / 8)
+
+
+def test_a_step_adds_its_metrics_to_the_sums():
+    metrics = {"loss": 3.0, "examples": 2.0, "infeasible": 1.0, "characters": 8.0, "skipped": 0.0, "gradient_norm": 9.0}
+    sums = EpochSums().add(metrics).add(metrics)
+    assert sums == EpochSums(2, 6.0, 4.0, 2.0, 16.0, 0.0)
+    assert isinstance(sums.steps, int)
+    assert sums.mean_loss == 1.5

@@ -107,6 +107,16 @@ def test_bad_configurations_name_the_field(fields):
         Config(**fields)
 
 
-def test_alternate_needs_an_epoch_for_each_of_its_stages():
-    with pytest.raises(UserError, match="alternate needs 5 epochs or more, not 4"):
-        Config(epochs=4, lr_schedule="alternate")
+@pytest.mark.parametrize(
+    ("fields", "rates"),
+    [
+        ({"epochs": 1, "lr_schedule": "step"}, [1.0]),
+        ({"epochs": 2, "lr_schedule": "step", "lr_stages": 3}, [1.0, 0.1]),
+        ({"epochs": 1, "lr_schedule": "alternate"}, [1.0]),
+        ({"epochs": 4, "lr_schedule": "alternate"}, [1.0, 0.1, 0.01, 0.1]),
+    ],
+)
+def test_fewer_epochs_than_stages_take_the_first_stages_rates(fields, rates):
+    config = Config(steps_per_epoch=2, learning_rate=1.0, **fields)
+    schedule = make_schedule(config)
+    assert [float(schedule(step)) for step in range(config.total_steps)] == pytest.approx(np.repeat(rates, 2))
