@@ -128,6 +128,21 @@ class Seen(NamedTuple):
     attended: np.ndarray | None
 
 
+class Columns(NamedTuple):
+    """The columns that a network makes of a picture, to be shown.
+
+    Attributes:
+        image: (H, W, 3) uint8, as the network takes it; lines that it reads alone stand in a row.
+        probabilities: of each character, and the blank, in each column, (T, K + 1).
+        spans: the first pixel of each column in the image and the one after its last, T pairs from left to right. With the
+            attention head, which may look back, a column begins where the one before it ends.
+    """
+
+    image: np.ndarray
+    probabilities: np.ndarray
+    spans: list[tuple[float, float]]
+
+
 class _Output(NamedTuple):
     """What a network makes of a batch; `Seen` for each picture.
 
@@ -225,17 +240,15 @@ class Recognizer:
         decoder = Decoder(self.alphabet, self.grammar, decode)
         return read_together((self,), ((image,) for image in images), decoder, batch_size)
 
-    def probabilities(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
-        """The probabilities of a picture's columns, (T, K + 1), and the first and last pixel of each, from left to right.
-
-        With the attention head, which may look back, a column begins where the one before it ends.
-        """
-        picture = self.prepare(image)
+    def columns(self, picture: Traced) -> Columns:
+        """The columns of a picture that `prepare` gave."""
         (seen,) = self.see([picture], 1)
         probabilities = np.exp(ctc.log_probabilities(seen.columns))
-        places = self._places(self._row(picture.image), seen.attended)[: len(probabilities)]
+        row = self._row(picture.image)
+        places = self._places(row, seen.attended)[: len(probabilities)]
         edges = np.maximum.accumulate([*(start for start, _ in places[:1]), *(end for _, end in places)])
-        return probabilities, list(pairwise(edges.tolist()))
+        image = np.concatenate([part.shows.cut(picture.image) for part in row], axis=1)
+        return Columns(image, probabilities, list(pairwise(edges.tolist())))
 
     def warm_up(self, pictures: int) -> None:
         """Compiles what reading that many pictures of any width needs, in batches of the usual size."""
@@ -269,11 +282,6 @@ class Recognizer:
             x0, x1 = places[span.start][0], places[span.end - 1][1]
             characters.append(Character(character, round(span.confidence, 6), x0, x1, box(character, x0, x1)))
         return Reading(read.text, round(read.confidence, 6), read.value, read.valid, tuple(characters))
-
-    def row(self, image: np.ndarray) -> np.ndarray:
-        """A prepared picture as characters are placed in it, (H, W, 3): lines that are read alone stand in a row."""
-        shown = [part.shows for part in self._row(image)]
-        return np.concatenate([image[box.y0 : box.y1, box.x0 : box.x1] for box in shown], axis=1)
 
     def _row(self, image: np.ndarray) -> tuple[Part, ...]:
         """The lines that are read alone, as if they stood in a row; or the whole picture."""

@@ -78,18 +78,6 @@ def test_it_is_explained_on_request(client):
     assert all(shown["image"].startswith("data:image/png;base64,") for shown in answer["pictures"])
 
 
-def test_lines_that_are_read_alone_are_shown_in_a_row(trained):
-    model = crnn_jax.load(trained)
-    lines = replace(model.preparation, height=32, lines=2)
-    separate = crnn_jax.Recognizer(model.architecture, crnn_jax.Alphabet("01;"), lines, model.variables)
-    page = np.zeros((32, 64, 3), np.uint8)
-    page[:16, :40], page[16:, :24] = 100, 200
-    row = separate.row(page)
-    assert row.shape == (16, 64, 3)
-    assert (row[:, :40] == 100).all()
-    assert (row[:, 40:] == 200).all()
-
-
 def test_a_picture_without_columns_is_explained_as_far_as_it_can_be(trained):
     model = crnn_jax.load(trained)
     architecture, preparation = replace(model.architecture, drop_columns=2), replace(model.preparation, widths=(64,))

@@ -125,8 +125,7 @@ def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], c
                 print(escaped(label.path), label.text, "", "unreadable", 0, sep="\t", file=file)
         plots.confusions(confusions, folder / "confusions.png")
         if shown := [j for j in wrong or right if j.reading.text][:1]:
-            path = shown[0].path
-            plots.columns(model.prepare(path).image, *model.probabilities(path), model.alphabet, folder / "columns.png")
+            plots.columns(*model.columns(model.prepare(shown[0].path)), model.alphabet, folder / "columns.png")
     except OSError as error:
         raise UserError(f"{folder}: can't be written ({error.strerror or error})") from None
 

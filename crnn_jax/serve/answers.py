@@ -80,8 +80,8 @@ def explain(model: Recognizer, image: np.ndarray) -> list[Shown]:
         for box in located.boxes:
             cv2.rectangle(boxes, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), _GREEN, 3)
         shown += [_show(name, stage) for name, stage in located.stages.items()] + [_show("boxes", boxes)]
-    shown.append(_show("seen", model.row(model.prepare(image).image)))
-    probabilities, places = model.probabilities(image)
+    seen, probabilities, places = model.columns(model.prepare(image))
+    shown.append(_show("seen", seen))
     if not len(probabilities):  # the picture is too narrow for a column
         return shown
     largest = probabilities.max(axis=0)

@@ -219,7 +219,7 @@ def test_reading_needs_nothing_but_the_checkpoint(learned):
 
 def test_columns_can_be_shown(learned):
     model = crnn_jax.load(learned[0])
-    probabilities, places = model.probabilities(Bars("test", 1)[0].image)
+    _, probabilities, places = model.columns(model.prepare(Bars("test", 1)[0].image))
     assert probabilities.shape == (5, 3)
     edges = [places[0][0], *(end for _, end in places)]
     assert edges == sorted(edges)
