@@ -387,7 +387,7 @@ def read_all(reader: Reader[P], images: Iterable[str | Path | np.ndarray], decod
 
 
 def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tuple[Traced, ...]:
-    """A picture, prepared in several ways.
+    """A picture, prepared in several ways; ways that are equal give the same object.
 
     Raises:
         UserError: it can't be read, or no formula is found in it.
@@ -396,9 +396,11 @@ def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tupl
     try:
         picture = Traced(array)
         strip = picture.then(find_strip) if any(preparation.locate for preparation in preparations) else picture  # once for all
-        return tuple(
-            strip.then(replace(way, locate=False).traced) if way.locate else picture.then(way.traced) for way in preparations
-        )
+        made = {
+            way: strip.then(replace(way, locate=False).traced) if way.locate else picture.then(way.traced)
+            for way in set(preparations)
+        }
+        return tuple(made[way] for way in preparations)
     except NoFormula as error:
         raise error if isinstance(image, np.ndarray) else NoFormula(f"{image}: {error}") from None
 
