@@ -14,7 +14,7 @@ from crnn_jax.decoding import Decode, Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
 from crnn_jax.looks import read_together
-from crnn_jax.recognizer import Reader, Reading, Recognizer, load, prepared, read_all
+from crnn_jax.recognizer import Columns, Reader, Reading, Recognizer, load, prepared, read_all
 from crnn_jax.training.config import Dtype
 
 
@@ -62,6 +62,10 @@ class Ensemble:
         """Reads pictures that `prepare` gave, a batch at a time."""
         decoder = Decoder(self.alphabet, self.grammar, decode)
         return read_together(self.members, images, decoder, batch_size)
+
+    def columns(self, picture: tuple[Traced, ...]) -> Columns:
+        """The first network's columns of a picture that `prepare` gave."""
+        return self.members[0].columns(picture[0])
 
     def warm_up(self, pictures: int) -> None:
         """See `Recognizer.warm_up`."""

@@ -108,6 +108,9 @@ class Reader(Protocol[P]):
     def read_prepared(self, images: Iterable[P], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE) -> Iterator[Reading]:
         """See `Recognizer.read_prepared`."""
 
+    def columns(self, picture: P) -> Columns:
+        """See `Recognizer.columns`; of several networks the first one's."""
+
     def warm_up(self, pictures: int) -> None:
         """See `Recognizer.warm_up`."""
 

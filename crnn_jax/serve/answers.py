@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import cv2
 import numpy as np
@@ -14,8 +14,10 @@ from pydantic import BaseModel
 
 from crnn_jax.data.images import UnreadableImage, open_image, to_rgb
 from crnn_jax.errors import UserError
-from crnn_jax.locate import locate
-from crnn_jax.recognizer import Reading, Recognizer
+from crnn_jax.locate import is_strip, locate
+from crnn_jax.recognizer import Reader, Reading
+
+P = TypeVar("P")
 
 _ROW = 18  # pixels of a character in the heat map
 _LIKELY = 0.02  # the least probability in some column for a character to have a row there
@@ -71,16 +73,22 @@ def answer(reading: Reading, model: str, pictures: list[Shown]) -> Answer:
     )
 
 
-def explain(model: Recognizer, image: np.ndarray) -> list[Shown]:
-    """What the network saw, its columns' probabilities, and for level 2 how the lines were found."""
+def explain(model: Reader[P], image: np.ndarray, picture: P) -> list[Shown]:
+    """What the network, of several the first, saw, its columns' probabilities, and how lines were found where they were sought.
+
+    Args:
+        model: that reads.
+        image: that was sent, (H, W, 3) uint8.
+        picture: what its ``prepare`` made of that.
+    """
     shown = []
-    if model.preparation.locate:
+    if any(member.preparation.locate for member in model.members) and not is_strip(image):
         located = locate(image)
         boxes = image.copy()
         for box in located.boxes:
             cv2.rectangle(boxes, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), _GREEN, 3)
         shown += [_show(name, stage) for name, stage in located.stages.items()] + [_show("boxes", boxes)]
-    seen, probabilities, places = model.columns(model.prepare(image))
+    seen, probabilities, places = model.columns(picture)
     shown.append(_show("seen", seen))
     if not len(probabilities):  # the picture is too narrow for a column
         return shown

@@ -87,7 +87,8 @@ def _work(model: Reader[Any], jobs: list[_Job]) -> list[_Done]:
     problems: dict[int, str] = {}
     for i, job in enumerate(jobs):
         try:
-            prepared[i] = model.prepare(job.image), explain(model.members[0], job.image) if job.explained else []
+            picture = model.prepare(job.image)
+            prepared[i] = picture, explain(model, job.image, picture) if job.explained else []
         except UserError as error:
             problems[i] = str(error)
         except Exception:  # a fault of ours, for which the requests of others are not to pay
