@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-from collections.abc import Iterator
 from typing import Any, BinaryIO, TypeVar
 
 import cv2
 import numpy as np
-from PIL import ImageOps
 from pydantic import BaseModel
 
-from crnn_jax.data.images import UnreadableImage, open_image, to_rgb
+from crnn_jax.data.images import readable
 from crnn_jax.errors import UserError
 from crnn_jax.locate import is_strip, locate
 from crnn_jax.recognizer import Reader, Reading
@@ -105,31 +102,11 @@ def count_pixels(file: BinaryIO, most: int) -> int:
     Raises:
         UserError: it can't be read, or has more than ``most``.
     """
-    with _unreadable(), open_image(file) as image:
+    with readable(file) as image:
         width, height = image.size
     if width * height > most:
         raise UserError(f"the picture has {width}x{height} pixels, {most} are the most")
     return width * height
-
-
-def decode(file: BinaryIO) -> np.ndarray:
-    """A picture from its file, (H, W, 3) uint8 RGB.
-
-    Raises:
-        UserError: it can't be read.
-    """
-    file.seek(0)
-    with _unreadable(), open_image(file) as image:
-        return to_rgb(ImageOps.exif_transpose(image))
-
-
-@contextlib.contextmanager
-def _unreadable() -> Iterator[None]:
-    """Makes one of the many kinds of exceptions that Pillow's decoders raise."""
-    try:
-        yield
-    except Exception as error:
-        raise UnreadableImage(f"can't be read as a picture ({' '.join(str(error).split()) or type(error).__name__})") from None
 
 
 def _heat_map(probabilities: np.ndarray, places: list[tuple[float, float]]) -> np.ndarray:

@@ -20,9 +20,10 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from crnn_jax import __version__, tasks
 from crnn_jax.cli.arguments import model_for, networks
+from crnn_jax.data.images import read_image
 from crnn_jax.errors import UserError
 from crnn_jax.recognizer import Reader, Reading
-from crnn_jax.serve.answers import Answer, Shown, answer, count_pixels, decode, explain
+from crnn_jax.serve.answers import Answer, Shown, answer, count_pixels, explain
 from crnn_jax.serve.queue import BatchQueue
 
 _logger = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ def make_app(models: Mapping[str, Reader[Any]], *, room: int = _AT_ONCE) -> Fast
         try:
             size = await run_in_threadpool(count_pixels, file.file, _PIXELS)
             async with pixels.taken(size):
-                image = await run_in_threadpool(decode, file.file)
+                image = await run_in_threadpool(read_image, file.file)
                 chosen = name or _suiting(image)
                 if chosen not in queues:
                     raise UserError(f"which model reads it? There are: {', '.join(queues)}")
