@@ -322,11 +322,8 @@ class Recognizer:
 
     def _fresh_shapes(self) -> dict[str, Any]:
         """The shapes that the architecture's arrays have, `jax.ShapeDtypeStruct` in the place of each."""
-        width = self.preparation.stack([], 1).shape[2]
-        image, used = (
-            jax.ShapeDtypeStruct((1, self.preparation.height, width, 3), np.uint8),
-            jax.ShapeDtypeStruct((1,), np.int32),
-        )
+        size = self.preparation.height, min(self.preparation.widths, default=self.preparation.width)
+        image, used = jax.ShapeDtypeStruct((1, *size, 3), np.uint8), jax.ShapeDtypeStruct((1,), np.int32)
         return jax.eval_shape(self._model.init, jax.random.key(0), image, used)
 
     @cached_property
@@ -425,7 +422,7 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     variables, description = stored(name, step)
     try:
         network = _recognizer(variables, description, grammar, dtype)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise _unsuitable(name, error) from None
     if Path(name).suffix == weights.SUFFIX:  # perhaps from elsewhere
         _check_arrays(name, network)
@@ -466,7 +463,7 @@ def _check_arrays(name: str | Path, network: Recognizer) -> None:
     """Refuses a network whose arrays aren't those of its architecture: flax would say so of some, at the first picture."""
     try:
         expected = _shapes(network._fresh_shapes())
-    except (FlaxError, TypeError, ValueError) as error:
+    except (ArithmeticError, FlaxError, TypeError, ValueError) as error:  # a low picture may have no row
         raise _unsuitable(name, str(error).partition("\n")[0]) from None
     wrong = sorted(expected.items() ^ _shapes(network.variables).items())
     if wrong:
