@@ -24,7 +24,7 @@ from crnn_jax.data.images import read_image
 from crnn_jax.errors import UserError
 from crnn_jax.recognizer import Reader, Reading
 from crnn_jax.serve.answers import Answer, Shown, answer, count_pixels, explain
-from crnn_jax.serve.queue import BatchQueue
+from crnn_jax.serve.queue import BATCH_SIZE, BatchQueue
 
 _logger = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page.html")
@@ -96,7 +96,7 @@ def _work(model: Reader[Any], jobs: list[_Job]) -> list[_Done]:
             _logger.exception("a picture of %s can't be prepared", "x".join(map(str, job.image.shape[1::-1])))
             problems[i] = "can't be prepared"
     images = (image for image, _ in prepared.values())
-    readings = dict(zip(prepared, model.read_prepared(images, batch_size=32), strict=True))
+    readings = dict(zip(prepared, model.read_prepared(images, batch_size=BATCH_SIZE), strict=True))
     return [_Done(readings[i], prepared[i][1]) if i in prepared else _Done(None, [], problems[i]) for i in range(len(jobs))]
 
 
