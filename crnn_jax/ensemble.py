@@ -45,7 +45,11 @@ class Ensemble:
     def read(
         self, images: Iterable[str | Path | np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> list[Reading]:
-        """Reads pictures, as `Recognizer.read` does."""
+        """Reads pictures, as `Recognizer.read` does.
+
+        Raises:
+            UserError: see there.
+        """
         return read_all(self, images, decode, batch_size)
 
     def prepare(self, image: str | Path | np.ndarray) -> tuple[Traced, ...]:
@@ -59,7 +63,11 @@ class Ensemble:
     def read_prepared(
         self, images: Iterable[tuple[Traced, ...]], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> Iterator[Reading]:
-        """Reads pictures that `prepare` gave, a batch at a time."""
+        """Reads pictures that `prepare` gave, a batch at a time.
+
+        Raises:
+            UserError: see `Recognizer.read_prepared`.
+        """
         decoder = Decoder(self.alphabet, self.grammar, decode)
         return read_together(self.members, images, decoder, batch_size)
 

@@ -224,7 +224,9 @@ class Recognizer:
             One reading a picture, in their order.
 
         Raises:
-            UserError: a picture can't be read; nothing else was wrong with the others.
+            UserError: a picture can't be read, or no formula is found in it, and then nothing is given of the others either:
+                `prepare` tells the bad ones, and `read_prepared` reads the rest. Or it is no list, there is no such
+                ``decode``, or ``batch_size`` is below 1.
         """
         return read_all(self, images, decode, batch_size)
 
@@ -239,7 +241,11 @@ class Recognizer:
     def read_prepared(
         self, images: Iterable[Traced], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> Iterator[Reading]:
-        """Reads pictures that `prepare` gave, a batch at a time."""
+        """Reads pictures that `prepare` gave, a batch at a time; see `read`.
+
+        Raises:
+            UserError: there is no such ``decode``, ``batch_size`` is below 1, or a picture is wider than prepared ones are.
+        """
         decoder = Decoder(self.alphabet, self.grammar, decode)
         return read_together((self,), ((image,) for image in images), decoder, batch_size)
 
