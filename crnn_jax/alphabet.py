@@ -23,12 +23,14 @@ class Alphabet:
         characters: each once, in the order of their ids.
 
     Raises:
-        UserError: empty, or a character stands twice.
+        UserError: empty or no string, or a character stands twice.
     """
 
     characters: str
 
     def __post_init__(self) -> None:
+        if not isinstance(self.characters, str):
+            raise UserError(f"an alphabet is a string of its characters, not a {type(self.characters).__name__}")
         if not self.characters:
             raise UserError("an alphabet needs at least one character")
         repeated = sorted({c for c in self.characters if self.characters.count(c) > 1})

@@ -14,7 +14,7 @@ from crnn_jax.decoding import Decode, Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
 from crnn_jax.looks import read_together
-from crnn_jax.recognizer import Reader, Reading, Recognizer, load, prepared, read_all
+from crnn_jax.recognizer import Columns, Reader, Reading, Recognizer, load, prepared, read_all
 from crnn_jax.training.config import Dtype
 
 
@@ -45,7 +45,11 @@ class Ensemble:
     def read(
         self, images: Iterable[str | Path | np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> list[Reading]:
-        """Reads pictures, as `Recognizer.read` does."""
+        """Reads pictures, as `Recognizer.read` does.
+
+        Raises:
+            UserError: see there.
+        """
         return read_all(self, images, decode, batch_size)
 
     def prepare(self, image: str | Path | np.ndarray) -> tuple[Traced, ...]:
@@ -59,9 +63,17 @@ class Ensemble:
     def read_prepared(
         self, images: Iterable[tuple[Traced, ...]], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> Iterator[Reading]:
-        """Reads pictures that `prepare` gave, a batch at a time."""
+        """Reads pictures that `prepare` gave, a batch at a time.
+
+        Raises:
+            UserError: see `Recognizer.read_prepared`.
+        """
         decoder = Decoder(self.alphabet, self.grammar, decode)
         return read_together(self.members, images, decoder, batch_size)
+
+    def columns(self, picture: tuple[Traced, ...]) -> Columns:
+        """The first network's columns of a picture that `prepare` gave."""
+        return self.members[0].columns(picture[0])
 
     def warm_up(self, pictures: int) -> None:
         """See `Recognizer.warm_up`."""

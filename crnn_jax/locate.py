@@ -49,7 +49,7 @@ def find_strip(image: np.ndarray) -> Traced:
     Raises:
         NoFormula: there are not two or three lines, or a strip of one colour.
     """
-    if image.shape[0] <= STRIP_HEIGHT and image.shape[1] > 2 * image.shape[0]:
+    if is_strip(image):
         if not _apart(image, image[0, 0], 0).any():
             raise NoFormula("no text was found: all of it has one colour")
         return Traced(image)
@@ -57,6 +57,11 @@ def find_strip(image: np.ndarray) -> Traced:
     strip = join(lines(image, boxes))
     lefts = accumulate((box.x1 - box.x0 + GAP for box in boxes), initial=0)
     return Traced(strip, (tuple(Part(box.moved(x - box.x0, -box.y0), box) for x, box in zip(lefts, boxes, strict=False)),))
+
+
+def is_strip(image: np.ndarray) -> bool:
+    """Whether a picture, (H, W, 3), has the shape of a strip, in which no lines are sought."""
+    return image.shape[0] <= STRIP_HEIGHT and image.shape[1] > 2 * image.shape[0]
 
 
 def lines(image: np.ndarray, boxes: Sequence[Box]) -> list[np.ndarray]:

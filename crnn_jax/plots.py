@@ -128,7 +128,7 @@ def columns(
     """The probabilities of a picture's columns, below the pixels that each of them reads.
 
     Args:
-        image: (H, W, 3) uint8, as the network sees it.
+        image: (H, W, 3) uint8, see `crnn_jax.recognizer.Columns`.
         probabilities: (T, K + 1).
         spans: first and last pixel of each column, T pairs; none: nothing is plotted.
         alphabet: of the K characters.

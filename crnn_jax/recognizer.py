@@ -108,6 +108,9 @@ class Reader(Protocol[P]):
     def read_prepared(self, images: Iterable[P], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE) -> Iterator[Reading]:
         """See `Recognizer.read_prepared`."""
 
+    def columns(self, picture: P) -> Columns:
+        """See `Recognizer.columns`; of several networks the first one's."""
+
     def warm_up(self, pictures: int) -> None:
         """See `Recognizer.warm_up`."""
 
@@ -126,6 +129,21 @@ class Seen(NamedTuple):
     columns: np.ndarray
     greedy: ctc.Greedy
     attended: np.ndarray | None
+
+
+class Columns(NamedTuple):
+    """The columns that a network makes of a picture, to be shown.
+
+    Attributes:
+        image: (H, W, 3) uint8, as the network takes it; lines that it reads alone stand in a row.
+        probabilities: of each character, and the blank, in each column, (T, K + 1).
+        spans: the first pixel of each column in the image and the one after its last, T pairs from left to right. With the
+            attention head, which may look back, a column begins where the one before it ends.
+    """
+
+    image: np.ndarray
+    probabilities: np.ndarray
+    spans: list[tuple[float, float]]
 
 
 class _Output(NamedTuple):
@@ -206,7 +224,9 @@ class Recognizer:
             One reading a picture, in their order.
 
         Raises:
-            UserError: a picture can't be read; nothing else was wrong with the others.
+            UserError: a picture can't be read, or no formula is found in it, and then nothing is given of the others either:
+                `prepare` tells the bad ones, and `read_prepared` reads the rest. Or it is no list, there is no such
+                ``decode``, or ``batch_size`` is below 1.
         """
         return read_all(self, images, decode, batch_size)
 
@@ -221,21 +241,23 @@ class Recognizer:
     def read_prepared(
         self, images: Iterable[Traced], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
     ) -> Iterator[Reading]:
-        """Reads pictures that `prepare` gave, a batch at a time."""
+        """Reads pictures that `prepare` gave, a batch at a time; see `read`.
+
+        Raises:
+            UserError: there is no such ``decode``, ``batch_size`` is below 1, or a picture is wider than prepared ones are.
+        """
         decoder = Decoder(self.alphabet, self.grammar, decode)
         return read_together((self,), ((image,) for image in images), decoder, batch_size)
 
-    def probabilities(self, image: str | Path | np.ndarray) -> tuple[np.ndarray, list[tuple[float, float]]]:
-        """The probabilities of a picture's columns, (T, K + 1), and the first and last pixel of each, from left to right.
-
-        With the attention head, which may look back, a column begins where the one before it ends.
-        """
-        picture = self.prepare(image)
+    def columns(self, picture: Traced) -> Columns:
+        """The columns of a picture that `prepare` gave."""
         (seen,) = self.see([picture], 1)
         probabilities = np.exp(ctc.log_probabilities(seen.columns))
-        places = self._places(self._row(picture.image), seen.attended)[: len(probabilities)]
+        row = self._row(picture.image)
+        places = self._places(row, seen.attended)[: len(probabilities)]
         edges = np.maximum.accumulate([*(start for start, _ in places[:1]), *(end for _, end in places)])
-        return probabilities, list(pairwise(edges.tolist()))
+        image = np.concatenate([part.shows.cut(picture.image) for part in row], axis=1)
+        return Columns(image, probabilities, list(pairwise(edges.tolist())))
 
     def warm_up(self, pictures: int) -> None:
         """Compiles what reading that many pictures of any width needs, in batches of the usual size."""
@@ -269,11 +291,6 @@ class Recognizer:
             x0, x1 = places[span.start][0], places[span.end - 1][1]
             characters.append(Character(character, round(span.confidence, 6), x0, x1, box(character, x0, x1)))
         return Reading(read.text, round(read.confidence, 6), read.value, read.valid, tuple(characters))
-
-    def row(self, image: np.ndarray) -> np.ndarray:
-        """A prepared picture as characters are placed in it, (H, W, 3): lines that are read alone stand in a row."""
-        shown = [part.shows for part in self._row(image)]
-        return np.concatenate([image[box.y0 : box.y1, box.x0 : box.x1] for box in shown], axis=1)
 
     def _row(self, image: np.ndarray) -> tuple[Part, ...]:
         """The lines that are read alone, as if they stood in a row; or the whole picture."""
@@ -311,11 +328,8 @@ class Recognizer:
 
     def _fresh_shapes(self) -> dict[str, Any]:
         """The shapes that the architecture's arrays have, `jax.ShapeDtypeStruct` in the place of each."""
-        width = self.preparation.stack([], 1).shape[2]
-        image, used = (
-            jax.ShapeDtypeStruct((1, self.preparation.height, width, 3), np.uint8),
-            jax.ShapeDtypeStruct((1,), np.int32),
-        )
+        size = self.preparation.height, min(self.preparation.widths, default=self.preparation.width)
+        image, used = jax.ShapeDtypeStruct((1, *size, 3), np.uint8), jax.ShapeDtypeStruct((1,), np.int32)
         return jax.eval_shape(self._model.init, jax.random.key(0), image, used)
 
     @cached_property
@@ -379,7 +393,7 @@ def read_all(reader: Reader[P], images: Iterable[str | Path | np.ndarray], decod
 
 
 def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tuple[Traced, ...]:
-    """A picture, prepared in several ways.
+    """A picture, prepared in several ways; ways that are equal give the same object.
 
     Raises:
         UserError: it can't be read, or no formula is found in it.
@@ -388,9 +402,11 @@ def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tupl
     try:
         picture = Traced(array)
         strip = picture.then(find_strip) if any(preparation.locate for preparation in preparations) else picture  # once for all
-        return tuple(
-            strip.then(replace(way, locate=False).traced) if way.locate else picture.then(way.traced) for way in preparations
-        )
+        made = {
+            way: strip.then(replace(way, locate=False).traced) if way.locate else picture.then(way.traced)
+            for way in set(preparations)
+        }
+        return tuple(made[way] for way in preparations)
     except NoFormula as error:
         raise error if isinstance(image, np.ndarray) else NoFormula(f"{image}: {error}") from None
 
@@ -412,7 +428,7 @@ def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None =
     variables, description = stored(name, step)
     try:
         network = _recognizer(variables, description, grammar, dtype)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise _unsuitable(name, error) from None
     if Path(name).suffix == weights.SUFFIX:  # perhaps from elsewhere
         _check_arrays(name, network)
@@ -461,7 +477,7 @@ def _check_arrays(name: str | Path, network: Recognizer) -> None:
     """Refuses a network whose arrays aren't those of its architecture: flax would say so of some, at the first picture."""
     try:
         expected = _shapes(network._fresh_shapes())
-    except (FlaxError, TypeError, ValueError) as error:
+    except (ArithmeticError, FlaxError, TypeError, ValueError) as error:  # a low picture may have no row
         raise _unsuitable(name, str(error).partition("\n")[0]) from None
     wrong = sorted(expected.items() ^ _shapes(network.variables).items())
     if wrong:

@@ -92,7 +92,7 @@ def main(*arguments: str) -> None:
     plots.readings([sample for name, count in SHOWN.items() for sample in judged(name, count)], IMAGES / "readings.png")
     level2 = crnn_jax.load("level2")
     picture = tasks.level2().source("generate", 1)[0].image
-    plots.columns(level2.prepare(picture).image, *level2.probabilities(picture), level2.alphabet, IMAGES / "columns.png")
+    plots.columns(*level2.columns(level2.prepare(picture)), level2.alphabet, IMAGES / "columns.png")
 
 
 if __name__ == "__main__":

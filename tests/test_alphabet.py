@@ -22,7 +22,7 @@ def test_unknown_character_is_named():
         Alphabet("ab").encode("axb")
 
 
-@pytest.mark.parametrize("characters", ["", "aba"])
+@pytest.mark.parametrize("characters", ["", "aba", ["a", "b"]])
 def test_bad_alphabets(characters):
     with pytest.raises(UserError):
         Alphabet(characters)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ from sources import Bars
 
 import crnn_jax
 from crnn_jax import Alphabet, Ensemble, Recognizer, Regular, UserError, ctc
+from crnn_jax.data.examples import Preparation
 from crnn_jax.decoding import Decoded, Decoder
 from crnn_jax.ensemble import load_together
 from crnn_jax.looks import agreed
@@ -36,6 +39,15 @@ def test_two_of_the_same_read_as_one_does(model, pictures):
         assert both.text == one.text
         assert both.confidence == pytest.approx(one.confidence, abs=1e-5)
         assert both.characters == one.characters
+
+
+def test_a_picture_is_prepared_once_for_networks_that_take_it_alike(model, pictures, monkeypatch):
+    ways, traced = [], Preparation.traced
+    monkeypatch.setattr(Preparation, "traced", lambda self, image: ways.append(self) or traced(self, image))
+    other = Recognizer(model.architecture, model.alphabet, replace(model.preparation, width=56), model.variables)
+    views = Ensemble([model, other, model]).prepare(pictures[0].image)
+    assert [view.image.shape[1] for view in views] == [64, 56, 64]
+    assert len(ways) == 2
 
 
 def test_where_they_differ_the_largest_product_of_probabilities_is_taken(model, pictures):

@@ -1,3 +1,5 @@
+from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import jax
@@ -8,9 +10,13 @@ from PIL import Image
 from sources import Bars, Words, bars_task
 
 import crnn_jax
-from crnn_jax import Alphabet, Config, UserError, tasks
-from crnn_jax.data.examples import Preparation
+from crnn_jax import Alphabet, Config, UserError, plots, tasks
+from crnn_jax.cli import evaluating
+from crnn_jax.data.examples import Example, Preparation
 from crnn_jax.models.crnn import CRNN
+from crnn_jax.training import report
+from crnn_jax.training.evaluation import Evaluation
+from crnn_jax.training.rundir import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +90,66 @@ def test_one_picture_instead_of_a_list(model, pictures):
 
 
 def test_probabilities_add_up_and_spans_cover_the_picture(model, pictures):
-    probabilities, spans = model.probabilities(pictures[0].image)
+    picture = model.prepare(pictures[0].image)
+    image, probabilities, spans = model.columns(picture)
+    np.testing.assert_array_equal(image, picture.image)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     assert (spans[0][0], spans[-1][1]) == (0, 64)
     assert all(a[1] == b[0] for a, b in pairwise(spans))
+
+
+LINES = Preparation(32, 64, widths=(64,), lines=2)
+
+
+def strip_of_two_lines():
+    strip = np.zeros((16, 66, 3), np.uint8)
+    strip[:, :40], strip[:, 42:] = 100, 200
+    return strip
+
+
+@pytest.fixture(scope="module")
+def separate(model):
+    """A network that reads each of two lines alone."""
+    return crnn_jax.Recognizer(model.architecture, Alphabet("0;"), LINES, model.variables)
+
+
+def test_lines_that_are_read_alone_are_shown_in_a_row(separate):
+    image, probabilities, spans = separate.columns(separate.prepare(strip_of_two_lines()))
+    assert image.shape == (16, 64, 3)
+    assert (image[:, :40] == 100).all()
+    assert (image[:, 40:] == 200).all()
+    assert len(probabilities) == len(spans) == 5 + 1 + 3
+    assert spans[5] == (40, 40)  # the separator
+    assert (spans[0][0], spans[-1][1]) == (0, 64)
+
+
+@pytest.fixture
+def plotted(monkeypatch):
+    """What should be plotted as a picture's columns."""
+    given = []
+    for name in ("curves", "readings", "confusions"):
+        monkeypatch.setattr(plots, name, lambda *_: None)
+    monkeypatch.setattr(plots, "columns", lambda *columns: given.append(columns))
+    return given
+
+
+def test_a_run_s_plot_of_columns_shows_lines_in_a_row(separate, trained, plotted):
+    task = bars_task(
+        alphabet=separate.alphabet, preparation=LINES, exhibit=lambda: Example(strip_of_two_lines(), "0;0"), source=None
+    )
+    config = Config(**vars(separate.architecture))
+    report.save_plots(task, config, RunDirectory(trained), Evaluation(), separate.variables)
+    ((image, _, spans, *_),) = plotted
+    assert (image.shape, spans[-1][1]) == ((16, 64, 3), 64)
+
+
+def test_evaluation_s_plot_of_columns_shows_lines_in_a_row(separate, tmp_path, plotted):
+    Image.fromarray(strip_of_two_lines()).save(tmp_path / "a.png")
+    (reading,) = separate.read([tmp_path / "a.png"])
+    judged = evaluating._Judged(tmp_path / "a.png", "0;0", replace(reading, text="0;0"))
+    evaluating._plot(tmp_path, [judged], [], Counter(), separate)
+    ((image, _, spans, *_),) = plotted
+    assert (image.shape, spans[-1][1]) == ((16, 64, 3), 64)
 
 
 def test_directories_without_a_run(tmp_path):

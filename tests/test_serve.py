@@ -20,6 +20,7 @@ from PIL import Image
 import crnn_jax
 from crnn_jax import tasks, weights
 from crnn_jax.cli.arguments import load_all
+from crnn_jax.recognizer import Recognizer
 from crnn_jax.serve import app
 from crnn_jax.serve.answers import explain
 from crnn_jax.serve.app import _AT_ONCE, make_app
@@ -78,23 +79,25 @@ def test_it_is_explained_on_request(client):
     assert all(shown["image"].startswith("data:image/png;base64,") for shown in answer["pictures"])
 
 
-def test_lines_that_are_read_alone_are_shown_in_a_row(trained):
-    model = crnn_jax.load(trained)
-    lines = replace(model.preparation, height=32, lines=2)
-    separate = crnn_jax.Recognizer(model.architecture, crnn_jax.Alphabet("01;"), lines, model.variables)
-    page = np.zeros((32, 64, 3), np.uint8)
-    page[:16, :40], page[16:, :24] = 100, 200
-    row = separate.row(page)
-    assert row.shape == (16, 64, 3)
-    assert (row[:, :40] == 100).all()
-    assert (row[:, 40:] == 200).all()
+def test_lines_that_were_not_sought_are_not_shown(models):
+    strip = tasks.level2().source("train", 0)[0].image
+    (done,) = app._work(models["level2"], [app._Job(strip, True)])
+    assert [shown.name for shown in done.pictures] == ["seen", "columns"]
+
+
+def test_what_is_explained_was_prepared_once(models, monkeypatch):
+    prepared, prepare = [], Recognizer.prepare
+    monkeypatch.setattr(Recognizer, "prepare", lambda self, image: prepared.append(image) or prepare(self, image))
+    app._work(models["level2"], [app._Job(tasks.level2().source("generate", 5)[0].image, True)])
+    assert len(prepared) == 1
 
 
 def test_a_picture_without_columns_is_explained_as_far_as_it_can_be(trained):
     model = crnn_jax.load(trained)
     architecture, preparation = replace(model.architecture, drop_columns=2), replace(model.preparation, widths=(64,))
     narrow = crnn_jax.Recognizer(architecture, model.alphabet, preparation, model.variables)
-    assert [shown.name for shown in explain(narrow, np.zeros((16, 1, 3), np.uint8))] == ["seen"]
+    image = np.zeros((16, 1, 3), np.uint8)
+    assert [shown.name for shown in explain(narrow, image, narrow.prepare(image))] == ["seen"]
 
 
 def test_a_sample_can_be_read(client):

@@ -139,6 +139,29 @@ def test_a_file_of_another_version_is_one_line(tmp_path):
             crnn_jax.load(tmp_path / "a.safetensors")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"grammar": 5},
+        {"alphabet": list("0123456789+-*() ")},
+        {"preparation": {"height": 0}},
+        {"preparation": {"height": 5}},  # no row is left of it
+        {"preparation": {"width": -1}},
+        {"preparation": {"width": 10**12}},
+        {"preparation": {"lines": 0}},
+        {"preparation": {"locate": []}},
+        {"config": {"drop_columns": 10**12}},
+    ],
+)
+def test_a_description_of_what_there_can_not_be_is_one_line(tmp_path, change):
+    variables, description = weights.load(weights.packaged("level1-light"))
+    changed = {key: {**description[key], **value} if isinstance(value, dict) else value for key, value in change.items()}
+    weights.save(tmp_path / "a.safetensors", variables, {**description, "grammar": None, **changed})
+    with pytest.raises(UserError) as error:
+        crnn_jax.load(tmp_path / "a.safetensors")
+    assert "\n" not in str(error.value)
+
+
 def _without(folder, name):
     del folder[name]
 

@@ -122,8 +122,7 @@ def _plot(folder: Path, judged: Sequence[_Judged], failed: Sequence[Labelled], c
             write(f"{escaped(label.path)}\t{label.text}\t\tunreadable\t0")
     plots.confusions(confusions, folder / "confusions.png")
     if shown := [j for j in wrong or right if j.reading.text][:1]:
-        path = shown[0].path
-        plots.columns(model.prepare(path).image, *model.probabilities(path), model.alphabet, folder / "columns.png")
+        plots.columns(*model.columns(model.prepare(shown[0].path)), model.alphabet, folder / "columns.png")
 
 
 def _shown(model: Recognizer, path: Path) -> np.ndarray:

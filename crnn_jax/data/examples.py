@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,6 +55,10 @@ class Preparation:
         in_a_row: write drawn fractions as their numerator and denominator side by side, both enlarged (`crnn_jax.fraction`);
             for strips whose contrast is stretched.
         enlarge: pictures that are lower than ``height`` are made as high, where ``widths`` leaves them their proportions.
+
+    Raises:
+        UserError: a size is below 1, a flag is none, ``lines`` don't share out the height, the widths don't rise up to
+            ``width``, there is no such ``equalize``, or it doesn't suit ``in_a_row``.
     """
 
     height: int
@@ -67,12 +72,20 @@ class Preparation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))  # JSON has lists
+        for name in ("height", "width", "lines"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("locate", "enlarge", "in_a_row"):
+            if not isinstance(getattr(self, name), bool):
+                raise UserError(f"{name} must be true or false, not {getattr(self, name)!r}")
+        if self.height % self.lines:
+            raise UserError(f"the height {self.height} can't be shared out among {self.lines} lines")
         if self.equalize not in EQUALIZE:
             raise UserError(f"equalize must be one of {', '.join(EQUALIZE)}, not {self.equalize!r}")
         if self.in_a_row and self.equalize != "stretch":
             raise UserError(f"fractions in a row need equalize=stretch, not {self.equalize}: read them as they are drawn")
-        if self.widths and (list(self.widths) != sorted(self.widths) or self.widths[-1] != self.width):
-            raise UserError(f"widths must rise up to the width {self.width}, not {self.widths}")
+        if self.widths and (list(self.widths) != sorted(self.widths) or self.widths[0] < 1 or self.widths[-1] != self.width):
+            raise UserError(f"widths must rise from at least 1 up to the width {self.width}, not {self.widths}")
 
     @property
     def grey(self) -> bool:
@@ -145,10 +158,15 @@ class Preparation:
 
         Returns:
             (B, height, W, 3) uint8, where W is the smallest of ``widths`` that holds them all.
+
+        Raises:
+            UserError: a picture is wider than ``width``: it wasn't prepared.
         """
         widths = self.widths or (self.width,)
         needed = self.width if widest else max((image.shape[1] for image in images), default=0)
-        width = next(room for room in widths if room >= needed)
+        if needed > self.width:
+            raise UserError(f"a picture is {needed} pixels wide, {self.width} are the most: it must be prepared first")
+        width = widths[bisect_left(widths, needed)]
         stacked = np.zeros((len(images) if count is None else count, self.height, width, 3), np.uint8)
         for place, image in zip(stacked, images, strict=False):
             place[:, : image.shape[1]] = image

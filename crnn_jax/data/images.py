@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,23 +38,38 @@ def size_of(image: Image.Image) -> tuple[int, int]:
     return (height, width) if image.getexif().get(_ORIENTATION) in _LYING else (width, height)
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """Reads a picture file as (H, W, 3) uint8 RGB: grey is repeated, 16 bits are scaled to 8, transparency lies on white.
+def read_image(file: str | Path | BinaryIO) -> np.ndarray:
+    """Reads a picture as (H, W, 3) uint8 RGB: grey is repeated, 16 bits are scaled to 8, transparency lies on white.
+
+    Args:
+        file: its path, or the open file, which is read from its beginning.
 
     Raises:
         UnreadableImage: missing, empty, truncated, not a picture, or of more pixels than Pillow takes for safe.
     """
+    with readable(file) as image:
+        return to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def readable(file: str | Path | BinaryIO) -> Iterator[Image.Image]:
+    """`open_image` for what can be read: whatever is raised, also by decoding inside, becomes an exception of one kind.
+
+    Raises:
+        UnreadableImage: see `read_image`; of an open file it names no place.
+    """
+    name, place = (str(file), f"{file}: ") if isinstance(file, (str, Path)) else (file, "")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with open_image(path) as image:
-                return to_rgb(ImageOps.exif_transpose(image))
+            with open_image(file) as image:
+                yield image
     except FileNotFoundError:
-        raise UnreadableImage(f"{path}: there is no such file") from None
+        raise UnreadableImage(f"{place}there is no such file") from None
     # Pillow's decoders raise many kinds of exceptions on broken files.
     except Exception as error:
-        reason = " ".join(str(error).split()).replace(repr(str(path)), "the file")
-        raise UnreadableImage(f"{path}: can't be read as a picture ({reason or type(error).__name__})") from None
+        reason = " ".join(str(error).split()).replace(repr(name), "the file")
+        raise UnreadableImage(f"{place}can't be read as a picture ({reason or type(error).__name__})") from None
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:

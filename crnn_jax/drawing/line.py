@@ -145,6 +145,9 @@ def framed_ink(font: str, size: int, text: str, weight: float = 0.0) -> tuple[np
 
     Returns:
         (h + 2, w + 2, 2) uint8: the colour and alpha, framed with their outermost pixels; width; height.
+
+    Raises:
+        ValueError: the character leaves no ink.
     """
     ink, width, height = glyph(font, size, text)
     if ink is None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import cv2
 import numpy as np
-from PIL import ImageOps
 from pydantic import BaseModel
 
-from crnn_jax.data.images import UnreadableImage, open_image, to_rgb
+from crnn_jax.data.images import readable
 from crnn_jax.errors import UserError
-from crnn_jax.locate import locate
-from crnn_jax.recognizer import Reading, Recognizer
+from crnn_jax.locate import is_strip, locate
+from crnn_jax.recognizer import Reader, Reading
+
+P = TypeVar("P")
 
 _ROW = 18  # pixels of a character in the heat map
 _LIKELY = 0.02  # the least probability in some column for a character to have a row there
@@ -71,17 +70,23 @@ def answer(reading: Reading, model: str, pictures: list[Shown]) -> Answer:
     )
 
 
-def explain(model: Recognizer, image: np.ndarray) -> list[Shown]:
-    """What the network saw, its columns' probabilities, and for level 2 how the lines were found."""
+def explain(model: Reader[P], image: np.ndarray, picture: P) -> list[Shown]:
+    """What the network, of several the first, saw, its columns' probabilities, and how lines were found where they were sought.
+
+    Args:
+        model: that reads.
+        image: that was sent, (H, W, 3) uint8.
+        picture: what its ``prepare`` made of that.
+    """
     shown = []
-    if model.preparation.locate:
+    if any(member.preparation.locate for member in model.members) and not is_strip(image):
         located = locate(image)
         boxes = image.copy()
         for box in located.boxes:
             cv2.rectangle(boxes, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), _GREEN, 3)
         shown += [_show(name, stage) for name, stage in located.stages.items()] + [_show("boxes", boxes)]
-    shown.append(_show("seen", model.row(model.prepare(image).image)))
-    probabilities, places = model.probabilities(image)
+    seen, probabilities, places = model.columns(picture)
+    shown.append(_show("seen", seen))
     if not len(probabilities):  # the picture is too narrow for a column
         return shown
     largest = probabilities.max(axis=0)
@@ -97,31 +102,11 @@ def count_pixels(file: BinaryIO, most: int) -> int:
     Raises:
         UserError: it can't be read, or has more than ``most``.
     """
-    with _unreadable(), open_image(file) as image:
+    with readable(file) as image:
         width, height = image.size
     if width * height > most:
         raise UserError(f"the picture has {width}x{height} pixels, {most} are the most")
     return width * height
-
-
-def decode(file: BinaryIO) -> np.ndarray:
-    """A picture from its file, (H, W, 3) uint8 RGB.
-
-    Raises:
-        UserError: it can't be read.
-    """
-    file.seek(0)
-    with _unreadable(), open_image(file) as image:
-        return to_rgb(ImageOps.exif_transpose(image))
-
-
-@contextlib.contextmanager
-def _unreadable() -> Iterator[None]:
-    """Makes one of the many kinds of exceptions that Pillow's decoders raise."""
-    try:
-        yield
-    except Exception as error:
-        raise UnreadableImage(f"can't be read as a picture ({' '.join(str(error).split()) or type(error).__name__})") from None
 
 
 def _heat_map(probabilities: np.ndarray, places: list[tuple[float, float]]) -> np.ndarray:

@@ -20,10 +20,11 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from crnn_jax import __version__, tasks
 from crnn_jax.cli.arguments import model_for, networks
+from crnn_jax.data.images import read_image
 from crnn_jax.errors import UserError
 from crnn_jax.recognizer import Reader, Reading
-from crnn_jax.serve.answers import Answer, Shown, answer, count_pixels, decode, explain
-from crnn_jax.serve.queue import BatchQueue
+from crnn_jax.serve.answers import Answer, Shown, answer, count_pixels, explain
+from crnn_jax.serve.queue import BATCH_SIZE, BatchQueue
 
 _logger = logging.getLogger(__name__)
 _PAGE = Path(__file__).with_name("page.html")
@@ -87,14 +88,15 @@ def _work(model: Reader[Any], jobs: list[_Job]) -> list[_Done]:
     problems: dict[int, str] = {}
     for i, job in enumerate(jobs):
         try:
-            prepared[i] = model.prepare(job.image), explain(model.members[0], job.image) if job.explained else []
+            picture = model.prepare(job.image)
+            prepared[i] = picture, explain(model, job.image, picture) if job.explained else []
         except UserError as error:
             problems[i] = str(error)
         except Exception:  # a fault of ours, for which the requests of others are not to pay
             _logger.exception("a picture of %s can't be prepared", "x".join(map(str, job.image.shape[1::-1])))
             problems[i] = "can't be prepared"
     images = (image for image, _ in prepared.values())
-    readings = dict(zip(prepared, model.read_prepared(images, batch_size=32), strict=True))
+    readings = dict(zip(prepared, model.read_prepared(images, batch_size=BATCH_SIZE), strict=True))
     return [_Done(readings[i], prepared[i][1]) if i in prepared else _Done(None, [], problems[i]) for i in range(len(jobs))]
 
 
@@ -170,7 +172,7 @@ def make_app(models: Mapping[str, Reader[Any]], *, room: int = _AT_ONCE) -> Fast
         try:
             size = await run_in_threadpool(count_pixels, file.file, _PIXELS)
             async with pixels.taken(size):
-                image = await run_in_threadpool(decode, file.file)
+                image = await run_in_threadpool(read_image, file.file)
                 chosen = name or _suiting(image)
                 if chosen not in queues:
                     raise UserError(f"which model reads it? There are: {', '.join(queues)}")

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+BATCH_SIZE = 32  # items at a time, where nobody asks for another number
 _Waiting = tuple[Item, asyncio.Future[Result]]
 
 
@@ -22,7 +23,7 @@ class BatchQueue(Generic[Item, Result]):
         batch_size: the most items at a time.
     """
 
-    def __init__(self, work: Callable[[list[Item]], list[Result]], *, batch_size: int = 32) -> None:
+    def __init__(self, work: Callable[[list[Item]], list[Result]], *, batch_size: int = BATCH_SIZE) -> None:
         self._work, self._batch_size = work, batch_size
         self._waiting: asyncio.Queue[_Waiting[Item, Result]] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, "reader")

@@ -6,9 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from crnn_jax import plots
+from crnn_jax.box import Traced
 from crnn_jax.data.images import UnreadableImage
 from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import Task
@@ -75,15 +74,13 @@ def save_plots(task: Task, config: Config, directory: RunDirectory, evaluation: 
     plots.confusions(evaluation.score.confusions, folder / "confusions.png")
     model = Recognizer(config.architecture, task.alphabet, task.preparation, weights, task.grammar)
     if (picture := _exhibit(task, config.seed, model)) is not None:
-        plots.columns(model.prepare(picture).image, *model.probabilities(picture), task.alphabet, folder / "columns.png")
+        plots.columns(*model.columns(picture), task.alphabet, folder / "columns.png")
 
 
-def _exhibit(task: Task, seed: int, model: Recognizer) -> np.ndarray | None:
-    """A picture that the network can be shown."""
+def _exhibit(task: Task, seed: int, model: Recognizer) -> Traced | None:
+    """A picture that the network can be shown, prepared."""
     source = [task.exhibit()] if task.exhibit else task.source("test", seed)
     for i in range(min(_EXHIBITS, len(source))):
         with suppress(UnreadableImage):  # of level 2 also a canvas in which no formula is found
-            picture = source[i].image
-            model.prepare(picture)
-            return picture
+            return model.prepare(source[i].image)
     return None

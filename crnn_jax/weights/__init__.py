@@ -51,7 +51,7 @@ def save(path: Path, variables: dict[str, Any], description: dict[str, Any]) -> 
     if any(not np.all(np.abs(array) <= _LARGEST) for array in arrays.values()):
         raise UserError(f"{path}: the network holds numbers that float16 can't")
     halves = {name: np.ascontiguousarray(array, np.float16) for name, array in arrays.items()}
-    header = {"description": json.dumps({"format": FORMAT, **description}, ensure_ascii=False)}
+    header = {"description": json.dumps({"format": FORMAT, **description})}
     data = to_bytes(halves, header)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

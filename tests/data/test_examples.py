@@ -109,7 +109,27 @@ def test_a_batch_is_as_wide_as_the_widest_picture_needs():
     assert preparation.stack(images, widest=True).shape == (2, 20, 160, 3)
 
 
-@pytest.mark.parametrize("widths", [(80, 40), (40, 80)])
+def test_a_picture_that_was_not_prepared_is_no_part_of_a_batch():
+    with pytest.raises(UserError, match="a picture is 161 pixels wide, 160 are the most"):
+        Preparation(20, 160, widths=(80, 160)).stack([np.zeros((20, 161, 3), np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"height": 0}, "height must be at least 1, not 0"),
+        ({"width": -1}, "width must be at least 1, not -1"),
+        ({"lines": 0}, "lines must be at least 1, not 0"),
+        ({"lines": 3}, "the height 20 can't be shared out among 3 lines"),
+        ({"enlarge": []}, r"enlarge must be true or false, not \[\]"),
+    ],
+)
+def test_sizes_and_flags_that_there_can_not_be(change, message):
+    with pytest.raises(UserError, match=message):
+        Preparation(**{"height": 20, "width": 160, **change})
+
+
+@pytest.mark.parametrize("widths", [(80, 40), (40, 80), (0, 160)])
 def test_widths_must_rise_to_the_largest(widths):
     with pytest.raises(UserError, match="widths must rise"):
         Preparation(20, 160, widths=widths)

@@ -82,6 +82,21 @@ def test_broken_files_give_one_line_with_their_name(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
+def test_an_open_file_is_read_from_its_beginning():
+    file = io.BytesIO()
+    Image.fromarray(GRADIENT).save(file, "png")
+    for _ in range(2):
+        np.testing.assert_array_equal(read_image(file)[..., 0], GRADIENT)
+
+
+@pytest.mark.parametrize("name", sorted(broken_files()))
+def test_broken_open_files_give_one_line_without_a_name(name):
+    with pytest.raises(UnreadableImage, match=r"^can't be read as a picture ") as caught:
+        read_image(io.BytesIO(broken_files()[name]))
+    assert "BytesIO" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(UnreadableImage, match="no such file"):
         read_image(tmp_path / "none.png")

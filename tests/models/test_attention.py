@@ -219,11 +219,13 @@ def test_reading_needs_nothing_but_the_checkpoint(learned):
 
 def test_columns_can_be_shown(learned):
     model = crnn_jax.load(learned[0])
-    probabilities, places = model.probabilities(Bars("test", 1)[0].image)
+    image = Bars("test", 1)[0].image
+    picture = model.prepare(image)
+    _, probabilities, places = model.columns(picture)
     assert probabilities.shape == (5, 3)
     edges = [places[0][0], *(end for _, end in places)]
     assert edges == sorted(edges)
-    assert [shown.name for shown in explain(model, Bars("test", 1)[0].image)] == ["seen", "columns"]
+    assert [shown.name for shown in explain(model, image, picture)] == ["seen", "columns"]
 
 
 @pytest.mark.parametrize("to", ["weights", "stablehlo", "onnx"])

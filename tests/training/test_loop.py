@@ -368,7 +368,7 @@ def test_the_first_picture_that_can_be_prepared_is_plotted(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Recognizer, "prepare", refuse_black)
         picture = report._exhibit(bars_task(Unlocated), 0, model)
-    np.testing.assert_array_equal(picture, Bars("test", 0)[2].image)
+    np.testing.assert_array_equal(picture.image, model.prepare(Bars("test", 0)[2].image).image)
 
 
 def test_directory_that_can_t_be_written(tmp_path):
