@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -37,6 +37,7 @@ from crnn_jax.training.finetune import begin_with
 from crnn_jax.training.heartbeat import heartbeat
 from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, write_json
 from crnn_jax.training.meters import Clock, EpochSums
+from crnn_jax.training.profiling import Profile
 from crnn_jax.training.report import Report, save_plots
 from crnn_jax.training.rundir import RunDirectory, describe, describe_run, differences
 from crnn_jax.training.schedules import make_optimizer, make_schedule, without_memory
@@ -47,7 +48,6 @@ from crnn_jax.weights import digest
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
-_UNPROFILED_STEPS = 5
 _MOST_SKIPPED = 20  # steps in a row whose loss is no number, after which a run ends in any case
 _BLANK_STEPS = 50  # steps with nothing but blanks until the log explains it
 
@@ -231,8 +231,6 @@ class _Run:
 
         self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
         self._unreadable: set[str] = set()
-        self._profiling = False
-        stack.callback(self._stop_profile)
         self._pending: _Pending | None = None
         self._requests: set[str] = set()
         self._steps_here, self._blank_steps, self._skipped_in_a_row = 0, 0, 0
@@ -273,13 +271,13 @@ class _Run:
             config.steps_per_epoch,
             config.batch_size,
         )
-        with progress_bar(config.total_steps, self._step, description=self._task.name, shown=hosts.is_main()) as bar:
+        bar = progress_bar(config.total_steps, self._step, description=self._task.name, shown=hosts.is_main())
+        with closing(Profile(self._directory.profile, config.profile_steps)) as profile, bar:
             while not self._finished:
                 if self._step in config.restarts and not self._epoch.steps:
                     self._restart()
-                self._train_epoch(bar)
+                self._train_epoch(bar, profile)
                 self._end_epoch()
-        self._stop_profile()
 
     def _restart(self) -> None:
         """Goes on from the best weights, the optimiser's memory of gradients forgotten."""
@@ -300,7 +298,7 @@ class _Run:
         processes = f" in {hosts.count()} processes" if hosts.count() > 1 else ""
         return f"{len(self._devices)} x {self._devices[0].device_kind}{processes}"
 
-    def _train_epoch(self, bar: tqdm) -> None:
+    def _train_epoch(self, bar: tqdm, profile: Profile) -> None:
         """Takes the steps that the epoch lacks."""
         self._clock.pause()
         for _ in range(self._config.steps_per_epoch - self._epoch.steps):
@@ -316,25 +314,10 @@ class _Run:
             self._pending = _Pending(self._step, metrics, made["indices"])
             self._clock.lap(self._config.batch_size)
             self._tell(bar)
-            self._profile()
+            profile.after_step()
             self._heed_requests()
         self._collect()
         self._heed_requests()
-
-    def _profile(self) -> None:
-        """Records some steps, once compilation and the first batches are over."""
-        wanted = self._config.profile_steps
-        if wanted and self._steps_here == _UNPROFILED_STEPS:
-            jax.profiler.start_trace(self._directory.profile)
-            self._profiling = True
-        elif wanted and self._steps_here == _UNPROFILED_STEPS + wanted:
-            self._stop_profile()
-
-    def _stop_profile(self) -> None:
-        if self._profiling:
-            self._profiling = False
-            jax.profiler.stop_trace()
-            logger.info("steps recorded: tensorboard --logdir %s", self._directory.profile)
 
     def _heed_requests(self) -> None:
         """Saves or stops where a process asked for it: all of them learn of that from the same step, and do it together."""
