@@ -36,7 +36,7 @@ from crnn_jax.training.evaluation import Evaluation, evaluate
 from crnn_jax.training.finetune import begin_with
 from crnn_jax.training.heartbeat import heartbeat
 from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, write_json
-from crnn_jax.training.meters import Clock, EpochSums
+from crnn_jax.training.meters import Clock, EpochSums, Health
 from crnn_jax.training.profiling import Profile
 from crnn_jax.training.report import Report, save_plots
 from crnn_jax.training.rundir import RunDirectory, describe, describe_run, differences
@@ -233,7 +233,7 @@ class _Run:
         self._unreadable: set[str] = set()
         self._pending: _Pending | None = None
         self._requests: set[str] = set()
-        self._steps_here, self._blank_steps, self._skipped_in_a_row = 0, 0, 0
+        self._steps_here, self._health = 0, Health()
         self._saved = time.monotonic()
         restored = self._checkpoints.restore_newest(state)
         if len(set(hosts.gather(restored and restored[0]))) > 1:
@@ -353,15 +353,14 @@ class _Run:
         self._pending = None
         metrics = {name: float(value) for name, value in steps.unreplicate(arrays).items()}
         self._requests = {name for name in ("stop", "save") if metrics[name]}
+        self._health = self._health.after(metrics)
         if metrics["skipped"]:
             logger.warning("step %d was left out, its loss is not a number: %s", step, self._pictures(indices))
-        self._skipped_in_a_row = self._skipped_in_a_row + 1 if metrics["skipped"] else 0
-        if self._skipped_in_a_row == _MOST_SKIPPED:
+        if self._health.skipped == _MOST_SKIPPED:
             metrics["loss"] = math.nan  # no batch is to blame, but the parameters
         self._check_finite(step, metrics["loss"], metrics["gradient_norm"], indices=indices)
         self._epoch = self._epoch.add(metrics)
-        self._blank_steps = 0 if metrics["characters"] else self._blank_steps + 1
-        if self._blank_steps == _BLANK_STEPS:
+        if self._health.blank == _BLANK_STEPS:
             logger.info("nothing but blanks is read so far: that is normal at first, characters appear later")
 
     def _check_finite(self, step: int, *values: float, indices: np.ndarray | None = None) -> None:
@@ -405,7 +404,7 @@ class _Run:
             100 * row["cer"],
             self._clock.rate,
         )
-        if self._blank_steps >= _BLANK_STEPS:
+        if self._health.blank >= _BLANK_STEPS:
             logger.info("still nothing but blanks is read: if that lasts for many epochs, try another --learning_rate")
         if self._epoch.infeasible:
             logger.warning("%d labels are too long for their columns and were left out", int(self._epoch.infeasible))
