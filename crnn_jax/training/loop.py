@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,9 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from crnn_jax.data.examples import BatchMaker
-from crnn_jax.data.pipeline import evaluation_batches, example_numbers, training_batches
-from crnn_jax.data.workers import BatchWorkers
 from crnn_jax.decoding import Decoder
 from crnn_jax.device_drawing import make_draw
 from crnn_jax.drawing.random import Split
@@ -33,6 +30,7 @@ from crnn_jax.training import hosts, steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress
 from crnn_jax.training.config import Config
 from crnn_jax.training.evaluation import Evaluation, evaluate
+from crnn_jax.training.feed import Feed
 from crnn_jax.training.finetune import begin_with
 from crnn_jax.training.heartbeat import heartbeat
 from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, write_json
@@ -210,27 +208,9 @@ class _Run:
         state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width, averaged=config.ema > 0)
         self._parameters = parameter_count(state.params)
 
-        splits: tuple[Split, ...] = ("train", "validation", "test")
-        makers = {split: self._maker(split) for split in splits}
-        self._examples = {split: len(maker.source) for split, maker in makers.items()}
-        self._workers = stack.enter_context(BatchWorkers(makers, config.worker_count))
-        drawn = config.batch_size * config.candidates
-        if config.drawing == "device":
-            self._batches = example_numbers(drawn, host=hosts.number(), hosts=hosts.count())
-        else:
-            self._batches = training_batches(
-                self._workers,
-                len(makers["train"].source),
-                drawn,
-                seed=config.seed,
-                host=hosts.number(),
-                hosts=hosts.count(),
-                # Batches with candidates are large: a few less of them, yet work for all.
-                ahead=max(1 + max(1, config.worker_count), 2 * max(1, config.worker_count) // config.candidates),
-            )
+        self._feed = Feed(task, config, devices, stack)
 
         self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
-        self._unreadable: set[str] = set()
         self._pending: _Pending | None = None
         self._requests: set[str] = set()
         self._steps_here, self._health = 0, Health()
@@ -244,8 +224,8 @@ class _Run:
             number, state, progress = restored
             self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
             self._clock = Clock(progress.seconds, progress.images, progress.waited)
-            self._unreadable = set(progress.unreadable)
-            self._batches.set_state(progress.data)
+            self._feed.unreadable = set(progress.unreadable)
+            self._feed.training.set_state(progress.data)
             logger.info("going on from step %d of %d in %s", self._step, config.total_steps, directory.path)
         elif config.init_from:
             state = begin_with(state, config.init_from, task.alphabet)
@@ -303,8 +283,8 @@ class _Run:
         self._clock.pause()
         for _ in range(self._config.steps_per_epoch - self._epoch.steps):
             with self._minding_signals(), self._clock.waiting():
-                made = next(self._batches)
-            self._note_unreadable(made.get("unreadable", ()))
+                made = next(self._feed.training)
+            self._feed.note_unreadable(made.get("unreadable", ()))
             save = hosts.is_main() and time.monotonic() - self._saved > _SAVE_SECONDS
             batch = steps.shard(made, self._local, stop=self._stop.is_set(), save=save)
             self._state, metrics = self._train_step(self._state, batch, self._key)
@@ -327,12 +307,6 @@ class _Run:
         if "save" in self._requests:
             self._save(None)
             self._clock.pause()
-
-    def _note_unreadable(self, messages: Iterable[str]) -> None:
-        for message in messages:
-            if message not in self._unreadable:
-                self._unreadable.add(message)
-                logger.warning("left out: %s", message)
 
     def _tell(self, bar: tqdm) -> None:
         if self._epoch.steps:  # metrics come a step late
@@ -388,7 +362,7 @@ class _Run:
             "val_loss": evaluation.loss,
             **self._summary(evaluation.score),
             "infeasible": int(self._epoch.infeasible),
-            "unreadable": len(set().union(*hosts.gather(sorted(self._unreadable)))),
+            "unreadable": len(set().union(*hosts.gather(sorted(self._feed.unreadable)))),
             "skipped": int(self._epoch.skipped),
             "learning_rate": float(make_schedule(config)(self._step - 1)),
             "images_per_second": round(self._clock.rate, 1),
@@ -418,9 +392,9 @@ class _Run:
     def _save(self, metrics: dict[str, float] | None) -> None:
         self._collect()
         self._requests.discard("save")  # the step after the one that asked for it asked too
-        sums, clock = asdict(self._epoch), self._clock
+        clock, feed = self._clock, self._feed
         progress = Progress(
-            self._batches.get_state(), sums, clock.seconds, clock.images, sorted(self._unreadable), clock.waited
+            feed.training.get_state(), asdict(self._epoch), clock.seconds, clock.images, sorted(feed.unreadable), clock.waited
         )
         description = {**describe(self._task), "config": asdict(self._config)}
         self._checkpoints.save(self._step, steps.unreplicate(self._state), progress, description, metrics)
@@ -450,7 +424,7 @@ class _Run:
         logger.info(
             "judging the weights of step %d on %d pictures by %s",
             self._checkpoints.step(best),
-            min(self._config.eval_examples, self._examples["test"]),
+            min(self._config.eval_examples, self._feed.sizes["test"]),
             self._task.judge,
         )
         evaluation = self._evaluate("test", self._config.eval_examples)
@@ -482,12 +456,10 @@ class _Run:
         return score.summary() | score.grammar_summary(self._task.grammar)
 
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
-        examples = min(examples, self._examples[split])
+        examples = min(examples, self._feed.sizes[split])
         bar = progress_bar(examples, unit="image", description=split, leave=False, shown=hosts.is_main())
         with self._minding_signals(), bar:
-            batches = evaluation_batches(
-                self._workers, split, examples, self._config.batch_size, host=hosts.number(), hosts=hosts.count()
-            )
+            batches = self._feed.evaluation(split, examples)
 
             def after_batch(count: int) -> None:
                 bar.update(count)
@@ -496,16 +468,8 @@ class _Run:
 
             decoder = Decoder(self._task.alphabet, self._task.grammar)
             evaluation = evaluate(self._eval_step, self._state, batches, decoder, self._local, after_batch=after_batch)
-        self._note_unreadable(evaluation.unreadable)
+        self._feed.note_unreadable(evaluation.unreadable)
         return evaluation
-
-    def _maker(self, split: Split) -> BatchMaker:
-        task = self._task
-        source = task.source(split, self._config.seed)
-        # Hosts don't know how wide the pictures of the others are. And before the first batch of each width, XLA tries kernels
-        # on a GPU for a minute or more, where large batches mostly are as wide as they may be in any case.
-        widest = hosts.count() > 1 or self._devices[0].platform != "cpu"
-        return BatchMaker(source, task.preparation, task.alphabet, task.max_length, widest=widest)
 
 
 def _listed(indices: np.ndarray, most: int = 8) -> str:
