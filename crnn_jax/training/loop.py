@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
@@ -13,18 +12,15 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
 from crnn_jax.decoding import Decoder
-from crnn_jax.device_drawing import make_draw
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu, prepare_gpu
 from crnn_jax.metrics import Score, wilson_interval
-from crnn_jax.models.crnn import CRNN, output_columns
-from crnn_jax.recognizer import Recognizer, load
+from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import Task
 from crnn_jax.training import hosts, steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress
@@ -37,12 +33,12 @@ from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, pr
 from crnn_jax.training.meters import Clock, EpochSums, Health
 from crnn_jax.training.profiling import Profile
 from crnn_jax.training.report import Report, save_plots
-from crnn_jax.training.rundir import RunDirectory, describe, describe_run, differences
-from crnn_jax.training.schedules import make_optimizer, make_schedule, without_memory
+from crnn_jax.training.rundir import RunDirectory, describe
+from crnn_jax.training.schedules import make_schedule, without_memory
+from crnn_jax.training.setup import build, check, default_devices, name_devices
 from crnn_jax.training.signals import stop_signals
-from crnn_jax.training.state import create_state, parameter_count
+from crnn_jax.training.state import parameter_count
 from crnn_jax.training.status import StatusFile
-from crnn_jax.weights import digest
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
@@ -80,16 +76,9 @@ def train(
     prepare_gpu()
     if config.head == "attention" and not config.positions:
         config = replace(config, positions=task.max_length)  # into the checkpoint: reading knows no task
-    devices = list(devices or _default_devices(config.batch_size))
+    devices = list(devices or default_devices(config.batch_size))
     directory = RunDirectory(Path(workdir))
-    # All check before one writes: its files would be another's reason to refuse.
-    with hosts.all_or_none():
-        _check_fit(task, config, devices)
-        chooser = _chooser(task, config)
-        wanted = describe_run(task, config, digest(chooser.variables) if chooser else None)
-        directory.check(wanted, resume=resume)
-    if apart := differences(wanted, hosts.gather):
-        raise UserError(f"the processes of this run were not started alike: they differ in {', '.join(apart)}")
+    wanted, chooser = check(task, config, directory, devices, resume=resume)
     with ExitStack() as stack:
         with hosts.all_or_none():
             if hosts.is_main():
@@ -101,58 +90,6 @@ def train(
         run = _Run(task, config, directory, devices, chooser, stack)
         run.train()
         return run.judge()
-
-
-def _default_devices(batch_size: int) -> list[jax.Device]:
-    devices = jax.devices()
-    if devices[0].platform == "cpu" and hosts.count() == 1:  # virtual ones: none is left idle if some are not used
-        devices = devices[: max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)]
-    return devices
-
-
-def _check_fit(task: Task, config: Config, devices: Sequence[jax.Device]) -> None:
-    if config.batch_size % len(devices):
-        raise UserError(f"batch_size {config.batch_size} can't be spread evenly over {len(devices)} devices")
-    of_hosts = Counter(device.process_index for device in devices)
-    if len(set(of_hosts.values())) > 1 or len(of_hosts) != hosts.count():
-        raise UserError(f"each of the {hosts.count()} processes must have as many devices as the others, not {dict(of_hosts)}")
-    if config.drawing == "device":
-        make_draw(task)  # or says why not
-    if config.head == "attention" and config.positions < task.max_length:
-        raise UserError(f"{task.max_length} characters need as many positions, not {config.positions}")
-    columns, width = output_columns(config.architecture, task.preparation.width), task.preparation.width
-    needed = task.max_length if config.head == "ctc" else 1  # all positions attend to the same
-    if columns < needed:
-        raise UserError(
-            f"too few columns: texts of {task.max_length} characters need {needed}, and {config.backbone} gives {columns} for a"
-            f" width of {width} pixels: use wider pictures or another backbone"
-        )
-
-
-def _chooser(task: Task, config: Config) -> Recognizer | None:
-    """The network that chooses among candidates, if it isn't the one in training."""
-    if config.chooser is None:
-        return None
-    try:
-        chooser = load(config.chooser, grammar=task.grammar)
-    except UserError as error:
-        raise UserError(f"no network to choose: {error}") from None
-    if (chooser.alphabet, chooser.preparation) != (task.alphabet, task.preparation):
-        raise UserError(f"{config.chooser} can't choose: it was trained on other characters, or on pictures prepared otherwise")
-    room, width = chooser.architecture, task.preparation.width
-    if output_columns(room, width) < output_columns(config.architecture, width) or 0 < room.positions < task.max_length:
-        raise UserError(f"{config.chooser} can't choose: it has too few columns or positions for texts that are to be learned")
-    return chooser
-
-
-def _choose(model: CRNN, chooser: Recognizer | None, candidates: int, devices: Sequence[jax.Device]) -> steps.Choose | None:
-    """The step that chooses, by the network in training or another; None: there is nothing to choose from."""
-    if candidates == 1:
-        return None
-    if chooser is None:
-        return steps.make_choose_step(model, candidates, devices)
-    other = CRNN.of(chooser.architecture, chooser.alphabet, chooser.preparation, dtype=model.dtype)
-    return steps.make_choose_step(other, candidates, devices, chooser.variables)
 
 
 class _Pending(NamedTuple):
@@ -183,31 +120,8 @@ class _Run:
         self._tensorboard = TensorBoard(directory.path / "tensorboard" if hosts.is_main() else None)
         stack.callback(self._tensorboard.close)
 
-        synchronised = config.batch_norm == "global"
-        model = CRNN.of(
-            config.architecture,
-            task.alphabet,
-            task.preparation,
-            dtype=jnp.dtype(config.dtype),
-            axis_name=steps.AXIS if synchronised else None,
-        )
-        tx = make_optimizer(config, steps.AXIS, len(devices))
-        draw = make_draw(task) if config.drawing == "device" else None
-        self._train_step = steps.make_train_step(
-            model,
-            tx,
-            devices,
-            average_statistics=not synchronised,
-            draw=draw,
-            choose=_choose(model, chooser, config.candidates, devices),
-            skip_nan=config.on_nan == "skip",
-            ema=config.ema,
-        )
-        self._eval_step = steps.make_eval_step(model, devices)
-        init_key, self._key = jax.random.split(jax.random.key(config.seed))
-        state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width, averaged=config.ema > 0)
+        self._train_step, self._eval_step, self._key, state = build(task, config, devices, chooser)
         self._parameters = parameter_count(state.params)
-
         self._feed = Feed(task, config, devices, stack)
 
         self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
@@ -246,7 +160,7 @@ class _Run:
             "%s, %s parameters, on %s: %d epochs of %d batches of %d pictures",
             config.backbone,
             f"{self._parameters:,}",
-            self._device_names,
+            name_devices(self._devices),
             config.epochs,
             config.steps_per_epoch,
             config.batch_size,
@@ -272,11 +186,6 @@ class _Run:
     def _finished(self) -> bool:
         # The sums of an epoch that was trained but not validated are still there.
         return self._step >= self._config.total_steps and self._epoch.steps == 0
-
-    @property
-    def _device_names(self) -> str:
-        processes = f" in {hosts.count()} processes" if hosts.count() > 1 else ""
-        return f"{len(self._devices)} x {self._devices[0].device_kind}{processes}"
 
     def _train_epoch(self, bar: tqdm, profile: Profile) -> None:
         """Takes the steps that the epoch lacks."""
@@ -439,7 +348,7 @@ class _Run:
             train_seconds=round(self._clock.seconds, 1),
             train_images_per_second=round(self._clock.rate, 1),
             waited_for_batches=round(self._clock.share_waited, 4),
-            devices=self._device_names,
+            devices=name_devices(self._devices),
         )
         if hosts.is_main():
             write_json(self._directory.result, asdict(report))
