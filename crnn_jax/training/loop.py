@@ -29,8 +29,9 @@ from crnn_jax.training.evaluation import Evaluation, evaluate
 from crnn_jax.training.feed import Feed
 from crnn_jax.training.finetune import begin_with
 from crnn_jax.training.heartbeat import heartbeat
-from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, write_json
+from crnn_jax.training.log import TensorBoard, logger, progress_bar, write_json
 from crnn_jax.training.meters import Clock, EpochSums, Health
+from crnn_jax.training.monitor import MainMonitor, Monitor
 from crnn_jax.training.profiling import Profile
 from crnn_jax.training.report import Report, save_plots
 from crnn_jax.training.rundir import RunDirectory, describe
@@ -38,10 +39,8 @@ from crnn_jax.training.schedules import make_schedule, without_memory
 from crnn_jax.training.setup import build, check, default_devices, name_devices
 from crnn_jax.training.signals import stop_signals
 from crnn_jax.training.state import parameter_count
-from crnn_jax.training.status import StatusFile
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
-_ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
 _MOST_SKIPPED = 20  # steps in a row whose loss is no number, after which a run ends in any case
 _BLANK_STEPS = 50  # steps with nothing but blanks until the log explains it
 
@@ -117,8 +116,7 @@ class _Run:
         self._stop = stack.enter_context(stop_signals())
         self._checkpoints = Checkpoints(directory.checkpoints, keep_all=config.keep_all)
         stack.callback(self._checkpoints.close)
-        self._tensorboard = TensorBoard(directory.path / "tensorboard" if hosts.is_main() else None)
-        stack.callback(self._tensorboard.close)
+        tensorboard = stack.enter_context(closing(TensorBoard(directory.path / "tensorboard" if hosts.is_main() else None)))
 
         self._train_step, self._eval_step, self._key, state = build(task, config, devices, chooser)
         self._parameters = parameter_count(state.params)
@@ -127,7 +125,7 @@ class _Run:
         self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
         self._pending: _Pending | None = None
         self._requests: set[str] = set()
-        self._steps_here, self._health = 0, Health()
+        self._health = Health()
         self._saved = time.monotonic()
         restored = self._checkpoints.restore_newest(state)
         if len(set(hosts.gather(restored and restored[0]))) > 1:
@@ -144,9 +142,9 @@ class _Run:
         elif config.init_from:
             state = begin_with(state, config.init_from, task.alphabet)
         self._state = steps.replicate(state, devices)
-        self._status = StatusFile(directory.status, config.total_steps, config.batch_size) if hosts.is_main() else None
         # The row of a step is written before its validated checkpoint.
-        self._metrics = MetricsFile(directory.metrics, after=self._step - bool(self._epoch.steps)) if hosts.is_main() else None
+        after = self._step - bool(self._epoch.steps)
+        self._monitor = MainMonitor(config, directory, tensorboard, after) if hosts.is_main() else Monitor(config)
 
     def train(self) -> None:
         """Epoch by epoch: trains, validates, logs, saves."""
@@ -202,7 +200,7 @@ class _Run:
             self._collect()
             self._pending = _Pending(self._step, metrics, made["indices"])
             self._clock.lap(self._config.batch_size)
-            self._tell(bar)
+            self._monitor.after_step(bar, self._step, self._epoch, self._clock)
             profile.after_step()
             self._heed_requests()
         self._collect()
@@ -216,17 +214,6 @@ class _Run:
         if "save" in self._requests:
             self._save(None)
             self._clock.pause()
-
-    def _tell(self, bar: tqdm) -> None:
-        if self._epoch.steps:  # metrics come a step late
-            bar.set_postfix_str(f"loss {self._epoch.mean_loss:.3f}, {self._clock.rate:.0f} images/s", refresh=False)
-        bar.update()
-        if self._status is not None and self._epoch.steps:
-            self._status.note(self._step, self._epoch.mean_loss, self._clock.rate)
-        self._steps_here += 1
-        if self._steps_here == _ESTIMATE_STEPS and self._clock.rate:
-            left = (self._config.total_steps - self._step) * self._config.batch_size / self._clock.rate
-            logger.info("%.0f images/s: about %s of training to go", self._clock.rate, duration(left))
 
     def _collect(self) -> None:
         """Adds the metrics of the step before, and stops where they are no numbers."""
@@ -277,25 +264,9 @@ class _Run:
             "images_per_second": round(self._clock.rate, 1),
             "waited_for_batches": round(self._clock.share_waited, 4),
         }
-        logger.info(
-            "epoch %d of %d: loss %.4f, validation loss %.4f, exact match %.2f%%, CER %.3f%%, %.0f images/s",
-            row["epoch"],
-            config.epochs,
-            row["loss"],
-            row["val_loss"],
-            100 * row["exact_match"],
-            100 * row["cer"],
-            self._clock.rate,
-        )
-        if self._health.blank >= _BLANK_STEPS:
-            logger.info("still nothing but blanks is read: if that lasts for many epochs, try another --learning_rate")
-        if self._epoch.infeasible:
-            logger.warning("%d labels are too long for their columns and were left out", int(self._epoch.infeasible))
         self._epoch = EpochSums()
         # The row before the checkpoint: a kill between the two repeats the epoch, and its row is dropped then.
-        if self._metrics is not None:
-            self._metrics.write(row)
-        self._tensorboard.write(self._step, row)
+        self._monitor.after_epoch(row, self._clock, blank=self._health.blank >= _BLANK_STEPS)
         self._save({name: row[name] for name in ("val_loss", "exact_match", "exact_match_document", "cer")})
 
     def _save(self, metrics: dict[str, float] | None) -> None:
