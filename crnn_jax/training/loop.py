@@ -19,7 +19,6 @@ from crnn_jax.decoding import Decoder
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu, prepare_gpu
-from crnn_jax.metrics import Score, wilson_interval
 from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import Task
 from crnn_jax.training import hosts, steps
@@ -29,11 +28,11 @@ from crnn_jax.training.evaluation import Evaluation, evaluate
 from crnn_jax.training.feed import Feed
 from crnn_jax.training.finetune import begin_with
 from crnn_jax.training.heartbeat import heartbeat
-from crnn_jax.training.log import TensorBoard, logger, progress_bar, write_json
+from crnn_jax.training.log import TensorBoard, logger, progress_bar
 from crnn_jax.training.meters import Clock, EpochSums, Health
 from crnn_jax.training.monitor import MainMonitor, Monitor
 from crnn_jax.training.profiling import Profile
-from crnn_jax.training.report import Report, save_plots
+from crnn_jax.training.report import Report, judge, summary
 from crnn_jax.training.rundir import RunDirectory, describe
 from crnn_jax.training.schedules import make_schedule, without_memory
 from crnn_jax.training.setup import build, check, default_devices, name_devices
@@ -256,7 +255,7 @@ class _Run:
             "epoch": self._step // config.steps_per_epoch,
             "loss": self._epoch.mean_loss,
             "val_loss": evaluation.loss,
-            **self._summary(evaluation.score),
+            **summary(self._task, evaluation.score),
             "infeasible": int(self._epoch.infeasible),
             "unreadable": len(set().union(*hosts.gather(sorted(self._feed.unreadable)))),
             "skipped": int(self._epoch.skipped),
@@ -299,41 +298,23 @@ class _Run:
         """Reads the test split with the best weights; writes ``result.json`` and the plots."""
         best = self._checkpoints.best
         assert best is not None  # training ends with a save
-        weights = steps.replicate(self._checkpoints.weights(best), self._devices)
-        self._state = self._state.with_weights(weights)
-        logger.info(
-            "judging the weights of step %d on %d pictures by %s",
-            self._checkpoints.step(best),
-            min(self._config.eval_examples, self._feed.sizes["test"]),
-            self._task.judge,
-        )
-        evaluation = self._evaluate("test", self._config.eval_examples)
-        score = evaluation.score
-        report = Report(
-            **self._summary(score),  # type: ignore[arg-type]
-            interval=wilson_interval(score.exact, score.examples),
-            judge=self._task.judge,
-            step=self._checkpoints.step(best),
+        step, weights = self._checkpoints.step(best), self._checkpoints.weights(best)
+        self._state = self._state.with_weights(steps.replicate(weights, self._devices))
+        examples = min(self._config.eval_examples, self._feed.sizes["test"])
+        logger.info("judging the weights of step %d on %d pictures by %s", step, examples, self._task.judge)
+        evaluation = self._evaluate("test", examples)
+        return judge(
+            self._task,
+            self._config,
+            self._directory,
+            evaluation,
+            weights,
+            self._clock,
+            step=step,
+            trained=self._step,
             parameters=self._parameters,
-            train_images=self._step * self._config.batch_size,
-            train_seconds=round(self._clock.seconds, 1),
-            train_images_per_second=round(self._clock.rate, 1),
-            waited_for_batches=round(self._clock.share_waited, 4),
             devices=name_devices(self._devices),
         )
-        if hosts.is_main():
-            write_json(self._directory.result, asdict(report))
-            save_plots(self._task, self._config, self._directory, evaluation, steps.unreplicate(weights))
-        low, high = report.interval
-        logger.info(
-            "exact match %.2f%% (%.2f to %.2f), cut to length %.2f%%, CER %.3f%%; see %s",
-            *(100 * x for x in (report.exact_match, low, high, report.exact_match_document, report.cer)),
-            self._directory.path,
-        )
-        return report
-
-    def _summary(self, score: Score) -> dict[str, float]:
-        return score.summary() | score.grammar_summary(self._task.grammar)
 
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
         examples = min(examples, self._feed.sizes[split])
