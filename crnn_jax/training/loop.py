@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import jax
 import numpy as np
@@ -37,7 +37,7 @@ from crnn_jax.training.rundir import RunDirectory, describe
 from crnn_jax.training.schedules import make_schedule, without_memory
 from crnn_jax.training.setup import build, check, default_devices, name_devices
 from crnn_jax.training.signals import stop_signals
-from crnn_jax.training.state import parameter_count
+from crnn_jax.training.state import TrainState, parameter_count
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _MOST_SKIPPED = 20  # steps in a row whose loss is no number, after which a run ends in any case
@@ -90,14 +90,6 @@ def train(
         return run.judge()
 
 
-class _Pending(NamedTuple):
-    """A step whose metrics are still on the devices, and the numbers of its pictures."""
-
-    step: int
-    metrics: dict[str, jax.Array]
-    indices: np.ndarray
-
-
 class _Run:
     """A run in memory. Resources are closed by the stack that it is given."""
 
@@ -112,38 +104,41 @@ class _Run:
     ) -> None:
         self._task, self._config, self._directory, self._devices = task, config, directory, devices
         self._local = sum(device.process_index == hosts.number() for device in devices)
+        self._alone = hosts.count() == 1
         self._stop = stack.enter_context(stop_signals())
-        self._checkpoints = Checkpoints(directory.checkpoints, keep_all=config.keep_all)
-        stack.callback(self._checkpoints.close)
+        self._checkpoints = stack.enter_context(closing(Checkpoints(directory.checkpoints, keep_all=config.keep_all)))
         tensorboard = stack.enter_context(closing(TensorBoard(directory.path / "tensorboard" if hosts.is_main() else None)))
-
         self._train_step, self._eval_step, self._key, state = build(task, config, devices, chooser)
         self._parameters = parameter_count(state.params)
         self._feed = Feed(task, config, devices, stack)
-
-        self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
-        self._pending: _Pending | None = None
+        self._step, self._epoch, self._clock, self._health = 0, EpochSums(), Clock(), Health()
+        # A step whose metrics are still on the devices, and the numbers of its pictures.
+        self._pending: tuple[int, dict[str, jax.Array], np.ndarray] | None = None
         self._requests: set[str] = set()
-        self._health = Health()
         self._saved = time.monotonic()
-        restored = self._checkpoints.restore_newest(state)
-        if len(set(hosts.gather(restored and restored[0]))) > 1:
-            raise UserError(f"the processes see different checkpoints in {directory.checkpoints}: do all see the same disk?")
-        if hosts.count() > 1:
-            self._checkpoints.reload()  # one process may have put damaged ones aside
-        if restored is not None:
-            number, state, progress = restored
-            self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
-            self._clock = Clock(progress.seconds, progress.images, progress.waited)
-            self._feed.unreadable = set(progress.unreadable)
-            self._feed.training.set_state(progress.data)
-            logger.info("going on from step %d of %d in %s", self._step, config.total_steps, directory.path)
-        elif config.init_from:
-            state = begin_with(state, config.init_from, task.alphabet)
+        state = self._begin(state)
         self._state = steps.replicate(state, devices)
         # The row of a step is written before its validated checkpoint.
         after = self._step - bool(self._epoch.steps)
         self._monitor = MainMonitor(config, directory, tensorboard, after) if hosts.is_main() else Monitor(config)
+
+    def _begin(self, fresh: TrainState) -> TrainState:
+        """The state to begin with; all else goes on where the newest checkpoint stands, if there is one."""
+        restored = self._checkpoints.restore_newest(fresh)
+        if len(set(hosts.gather(restored and restored[0]))) > 1:
+            where = self._directory.checkpoints
+            raise UserError(f"the processes see different checkpoints in {where}: do all see the same disk?")
+        if not self._alone:
+            self._checkpoints.reload()  # one process may have put damaged ones aside
+        if restored is None:
+            return begin_with(fresh, self._config.init_from, self._task.alphabet) if self._config.init_from else fresh
+        number, state, progress = restored
+        self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
+        self._clock = Clock(progress.seconds, progress.images, progress.waited)
+        self._feed.unreadable = set(progress.unreadable)
+        self._feed.training.set_state(progress.data)
+        logger.info("going on from step %d of %d in %s", self._step, self._config.total_steps, self._directory.path)
+        return state
 
     def train(self) -> None:
         """Epoch by epoch: trains, validates, logs, saves."""
@@ -153,15 +148,9 @@ class _Run:
             return
         if hosts.is_main():
             self._directory.result.unlink(missing_ok=True)  # of a shorter run
-        logger.info(
-            "%s, %s parameters, on %s: %d epochs of %d batches of %d pictures",
-            config.backbone,
-            f"{self._parameters:,}",
-            name_devices(self._devices),
-            config.epochs,
-            config.steps_per_epoch,
-            config.batch_size,
-        )
+        network = f"{config.backbone}, {self._parameters:,} parameters, on {name_devices(self._devices)}"
+        work = f"{config.epochs} epochs of {config.steps_per_epoch} batches of {config.batch_size} pictures"
+        logger.info("%s: %s", network, work)
         bar = progress_bar(config.total_steps, self._step, description=self._task.name, shown=hosts.is_main())
         with closing(Profile(self._directory.profile, config.profile_steps)) as profile, bar:
             while not self._finished:
@@ -197,7 +186,7 @@ class _Run:
             self._step += 1
             # A step's metrics are fetched when the next one is under way, so that the device never waits for the host.
             self._collect()
-            self._pending = _Pending(self._step, metrics, made["indices"])
+            self._pending = self._step, metrics, made["indices"]
             self._clock.lap(self._config.batch_size)
             self._monitor.after_step(bar, self._step, self._epoch, self._clock)
             profile.after_step()
@@ -207,8 +196,7 @@ class _Run:
 
     def _heed_requests(self) -> None:
         """Saves or stops where a process asked for it: all of them learn of that from the same step, and do it together."""
-        alone = hosts.count() == 1
-        if "stop" in self._requests or (alone and self._stop.is_set()):
+        if "stop" in self._requests or (self._alone and self._stop.is_set()):
             self._interrupt()
         if "save" in self._requests:
             self._save(None)
@@ -242,24 +230,24 @@ class _Run:
                 f" --on_nan=skip; {kept}"
             )
 
-    def _pictures(self, indices: np.ndarray) -> str:
+    def _pictures(self, indices: np.ndarray, most: int = 8) -> str:
         """The pictures of a batch; with candidates it doesn't say which of them were learned."""
-        return f"{'pictures' if self._config.candidates == 1 else 'some of the pictures'} {_listed(indices)}"
+        listed = ", ".join(map(str, indices[:most].tolist())) + (" ..." if len(indices) > most else "")
+        return f"{'pictures' if self._config.candidates == 1 else 'some of the pictures'} {listed}"
 
     def _end_epoch(self) -> None:
-        config = self._config
-        evaluation = self._evaluate("validation", config.validation_examples)
+        evaluation = self._evaluate("validation", self._config.validation_examples)
         self._check_finite(self._step, evaluation.loss)
         row = {
             "step": self._step,
-            "epoch": self._step // config.steps_per_epoch,
+            "epoch": self._step // self._config.steps_per_epoch,
             "loss": self._epoch.mean_loss,
             "val_loss": evaluation.loss,
             **summary(self._task, evaluation.score),
             "infeasible": int(self._epoch.infeasible),
             "unreadable": len(set().union(*hosts.gather(sorted(self._feed.unreadable)))),
             "skipped": int(self._epoch.skipped),
-            "learning_rate": float(make_schedule(config)(self._step - 1)),
+            "learning_rate": float(make_schedule(self._config)(self._step - 1)),
             "images_per_second": round(self._clock.rate, 1),
             "waited_for_batches": round(self._clock.share_waited, 4),
         }
@@ -285,7 +273,7 @@ class _Run:
         try:
             yield
         except UserError:
-            if self._stop.is_set() and hosts.count() == 1:  # the others would wait for this one in another place
+            if self._stop.is_set() and self._alone:  # the others would wait for this one in another place
                 self._interrupt()
             raise
 
@@ -319,19 +307,15 @@ class _Run:
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
         examples = min(examples, self._feed.sizes[split])
         bar = progress_bar(examples, unit="image", description=split, leave=False, shown=hosts.is_main())
+
+        def after_batch(count: int) -> None:
+            bar.update(count)
+            if self._stop.is_set() and self._alone:  # the others would wait for this one's part
+                self._interrupt()
+
         with self._minding_signals(), bar:
             batches = self._feed.evaluation(split, examples)
-
-            def after_batch(count: int) -> None:
-                bar.update(count)
-                if self._stop.is_set() and hosts.count() == 1:  # the others would wait for this one's part
-                    self._interrupt()
-
             decoder = Decoder(self._task.alphabet, self._task.grammar)
             evaluation = evaluate(self._eval_step, self._state, batches, decoder, self._local, after_batch=after_batch)
         self._feed.note_unreadable(evaluation.unreadable)
         return evaluation
-
-
-def _listed(indices: np.ndarray, most: int = 8) -> str:
-    return ", ".join(map(str, indices[:most].tolist())) + (" ..." if len(indices) > most else "")
