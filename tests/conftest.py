@@ -57,7 +57,7 @@ def _room_for_programs():
 @pytest.fixture(autouse=True)
 def _no_plots(monkeypatch):
     """Plots take a third of a short run. Those of runs that fixtures of a larger scope make are drawn, and looked at."""
-    monkeypatch.setattr("crnn_jax.training.loop.save_plots", lambda *_: None)
+    monkeypatch.setattr("crnn_jax.training.report.save_plots", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

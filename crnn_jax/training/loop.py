@@ -5,49 +5,41 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from crnn_jax.data.examples import BatchMaker
-from crnn_jax.data.pipeline import evaluation_batches, example_numbers, training_batches
-from crnn_jax.data.workers import BatchWorkers
 from crnn_jax.decoding import Decoder
-from crnn_jax.device_drawing import make_draw
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import prepare_cpu, prepare_gpu
-from crnn_jax.metrics import Score, wilson_interval
-from crnn_jax.models.crnn import CRNN, output_columns
-from crnn_jax.recognizer import Recognizer, load
+from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import Task
 from crnn_jax.training import hosts, steps
 from crnn_jax.training.checkpoint import Checkpoints, Progress
 from crnn_jax.training.config import Config
 from crnn_jax.training.evaluation import Evaluation, evaluate
+from crnn_jax.training.feed import Feed
 from crnn_jax.training.finetune import begin_with
 from crnn_jax.training.heartbeat import heartbeat
-from crnn_jax.training.log import MetricsFile, TensorBoard, duration, logger, progress_bar, write_json
-from crnn_jax.training.meters import Clock, EpochSums
-from crnn_jax.training.report import Report, save_plots
-from crnn_jax.training.rundir import RunDirectory, describe, describe_run, differences
-from crnn_jax.training.schedules import make_optimizer, make_schedule, without_memory
+from crnn_jax.training.log import TensorBoard, logger, progress_bar
+from crnn_jax.training.meters import Clock, EpochSums, Health
+from crnn_jax.training.monitor import MainMonitor, Monitor
+from crnn_jax.training.profiling import Profile
+from crnn_jax.training.report import Report, judge, summary
+from crnn_jax.training.rundir import RunDirectory, describe
+from crnn_jax.training.schedules import make_schedule, without_memory
+from crnn_jax.training.setup import build, check, default_devices, name_devices
 from crnn_jax.training.signals import stop_signals
-from crnn_jax.training.state import create_state, parameter_count
-from crnn_jax.training.status import StatusFile
-from crnn_jax.weights import digest
+from crnn_jax.training.state import TrainState, parameter_count
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
-_ESTIMATE_STEPS = 20  # steps until the log says how long the run will take
-_UNPROFILED_STEPS = 5
 _MOST_SKIPPED = 20  # steps in a row whose loss is no number, after which a run ends in any case
 _BLANK_STEPS = 50  # steps with nothing but blanks until the log explains it
 
@@ -82,16 +74,9 @@ def train(
     prepare_gpu()
     if config.head == "attention" and not config.positions:
         config = replace(config, positions=task.max_length)  # into the checkpoint: reading knows no task
-    devices = list(devices or _default_devices(config.batch_size))
+    devices = list(devices or default_devices(config.batch_size))
     directory = RunDirectory(Path(workdir))
-    # All check before one writes: its files would be another's reason to refuse.
-    with hosts.all_or_none():
-        _check_fit(task, config, devices)
-        chooser = _chooser(task, config)
-        wanted = describe_run(task, config, digest(chooser.variables) if chooser else None)
-        directory.check(wanted, resume=resume)
-    if apart := differences(wanted, hosts.gather):
-        raise UserError(f"the processes of this run were not started alike: they differ in {', '.join(apart)}")
+    wanted, chooser = check(task, config, directory, devices, resume=resume)
     with ExitStack() as stack:
         with hosts.all_or_none():
             if hosts.is_main():
@@ -103,66 +88,6 @@ def train(
         run = _Run(task, config, directory, devices, chooser, stack)
         run.train()
         return run.judge()
-
-
-def _default_devices(batch_size: int) -> list[jax.Device]:
-    devices = jax.devices()
-    if devices[0].platform == "cpu" and hosts.count() == 1:  # virtual ones: none is left idle if some are not used
-        devices = devices[: max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)]
-    return devices
-
-
-def _check_fit(task: Task, config: Config, devices: Sequence[jax.Device]) -> None:
-    if config.batch_size % len(devices):
-        raise UserError(f"batch_size {config.batch_size} can't be spread evenly over {len(devices)} devices")
-    of_hosts = Counter(device.process_index for device in devices)
-    if len(set(of_hosts.values())) > 1 or len(of_hosts) != hosts.count():
-        raise UserError(f"each of the {hosts.count()} processes must have as many devices as the others, not {dict(of_hosts)}")
-    if config.drawing == "device":
-        make_draw(task)  # or says why not
-    if config.head == "attention" and config.positions < task.max_length:
-        raise UserError(f"{task.max_length} characters need as many positions, not {config.positions}")
-    columns, width = output_columns(config.architecture, task.preparation.width), task.preparation.width
-    needed = task.max_length if config.head == "ctc" else 1  # all positions attend to the same
-    if columns < needed:
-        raise UserError(
-            f"too few columns: texts of {task.max_length} characters need {needed}, and {config.backbone} gives {columns} for a"
-            f" width of {width} pixels: use wider pictures or another backbone"
-        )
-
-
-def _chooser(task: Task, config: Config) -> Recognizer | None:
-    """The network that chooses among candidates, if it isn't the one in training."""
-    if config.chooser is None:
-        return None
-    try:
-        chooser = load(config.chooser, grammar=task.grammar)
-    except UserError as error:
-        raise UserError(f"no network to choose: {error}") from None
-    if (chooser.alphabet, chooser.preparation) != (task.alphabet, task.preparation):
-        raise UserError(f"{config.chooser} can't choose: it was trained on other characters, or on pictures prepared otherwise")
-    room, width = chooser.architecture, task.preparation.width
-    if output_columns(room, width) < output_columns(config.architecture, width) or 0 < room.positions < task.max_length:
-        raise UserError(f"{config.chooser} can't choose: it has too few columns or positions for texts that are to be learned")
-    return chooser
-
-
-def _choose(model: CRNN, chooser: Recognizer | None, candidates: int, devices: Sequence[jax.Device]) -> steps.Choose | None:
-    """The step that chooses, by the network in training or another; None: there is nothing to choose from."""
-    if candidates == 1:
-        return None
-    if chooser is None:
-        return steps.make_choose_step(model, candidates, devices)
-    other = CRNN.of(chooser.architecture, chooser.alphabet, chooser.preparation, dtype=model.dtype)
-    return steps.make_choose_step(other, candidates, devices, chooser.variables)
-
-
-class _Pending(NamedTuple):
-    """A step whose metrics are still on the devices, and the numbers of its pictures."""
-
-    step: int
-    metrics: dict[str, jax.Array]
-    indices: np.ndarray
 
 
 class _Run:
@@ -179,82 +104,41 @@ class _Run:
     ) -> None:
         self._task, self._config, self._directory, self._devices = task, config, directory, devices
         self._local = sum(device.process_index == hosts.number() for device in devices)
+        self._alone = hosts.count() == 1
         self._stop = stack.enter_context(stop_signals())
-        self._checkpoints = Checkpoints(directory.checkpoints, keep_all=config.keep_all)
-        stack.callback(self._checkpoints.close)
-        self._tensorboard = TensorBoard(directory.path / "tensorboard" if hosts.is_main() else None)
-        stack.callback(self._tensorboard.close)
-
-        synchronised = config.batch_norm == "global"
-        model = CRNN.of(
-            config.architecture,
-            task.alphabet,
-            task.preparation,
-            dtype=jnp.dtype(config.dtype),
-            axis_name=steps.AXIS if synchronised else None,
-        )
-        tx = make_optimizer(config, steps.AXIS, len(devices))
-        draw = make_draw(task) if config.drawing == "device" else None
-        self._train_step = steps.make_train_step(
-            model,
-            tx,
-            devices,
-            average_statistics=not synchronised,
-            draw=draw,
-            choose=_choose(model, chooser, config.candidates, devices),
-            skip_nan=config.on_nan == "skip",
-            ema=config.ema,
-        )
-        self._eval_step = steps.make_eval_step(model, devices)
-        init_key, self._key = jax.random.split(jax.random.key(config.seed))
-        state = create_state(model, tx, init_key, task.preparation.height, task.preparation.width, averaged=config.ema > 0)
+        self._checkpoints = stack.enter_context(closing(Checkpoints(directory.checkpoints, keep_all=config.keep_all)))
+        tensorboard = stack.enter_context(closing(TensorBoard(directory.path / "tensorboard" if hosts.is_main() else None)))
+        self._train_step, self._eval_step, self._key, state = build(task, config, devices, chooser)
         self._parameters = parameter_count(state.params)
-
-        splits: tuple[Split, ...] = ("train", "validation", "test")
-        makers = {split: self._maker(split) for split in splits}
-        self._examples = {split: len(maker.source) for split, maker in makers.items()}
-        self._workers = stack.enter_context(BatchWorkers(makers, config.worker_count))
-        drawn = config.batch_size * config.candidates
-        if config.drawing == "device":
-            self._batches = example_numbers(drawn, host=hosts.number(), hosts=hosts.count())
-        else:
-            self._batches = training_batches(
-                self._workers,
-                len(makers["train"].source),
-                drawn,
-                seed=config.seed,
-                host=hosts.number(),
-                hosts=hosts.count(),
-                # Batches with candidates are large: a few less of them, yet work for all.
-                ahead=max(1 + max(1, config.worker_count), 2 * max(1, config.worker_count) // config.candidates),
-            )
-
-        self._step, self._epoch, self._clock = 0, EpochSums(), Clock()
-        self._unreadable: set[str] = set()
-        self._profiling = False
-        stack.callback(self._stop_profile)
-        self._pending: _Pending | None = None
+        self._feed = Feed(task, config, devices, stack)
+        self._step, self._epoch, self._clock, self._health = 0, EpochSums(), Clock(), Health()
+        # A step whose metrics are still on the devices, and the numbers of its pictures.
+        self._pending: tuple[int, dict[str, jax.Array], np.ndarray] | None = None
         self._requests: set[str] = set()
-        self._steps_here, self._blank_steps, self._skipped_in_a_row = 0, 0, 0
         self._saved = time.monotonic()
-        restored = self._checkpoints.restore_newest(state)
-        if len(set(hosts.gather(restored and restored[0]))) > 1:
-            raise UserError(f"the processes see different checkpoints in {directory.checkpoints}: do all see the same disk?")
-        if hosts.count() > 1:
-            self._checkpoints.reload()  # one process may have put damaged ones aside
-        if restored is not None:
-            number, state, progress = restored
-            self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
-            self._clock = Clock(progress.seconds, progress.images, progress.waited)
-            self._unreadable = set(progress.unreadable)
-            self._batches.set_state(progress.data)
-            logger.info("going on from step %d of %d in %s", self._step, config.total_steps, directory.path)
-        elif config.init_from:
-            state = begin_with(state, config.init_from, task.alphabet)
+        state = self._begin(state)
         self._state = steps.replicate(state, devices)
-        self._status = StatusFile(directory.status, config.total_steps, config.batch_size) if hosts.is_main() else None
         # The row of a step is written before its validated checkpoint.
-        self._metrics = MetricsFile(directory.metrics, after=self._step - bool(self._epoch.steps)) if hosts.is_main() else None
+        after = self._step - bool(self._epoch.steps)
+        self._monitor = MainMonitor(config, directory, tensorboard, after) if hosts.is_main() else Monitor(config)
+
+    def _begin(self, fresh: TrainState) -> TrainState:
+        """The state to begin with; all else goes on where the newest checkpoint stands, if there is one."""
+        restored = self._checkpoints.restore_newest(fresh)
+        if len(set(hosts.gather(restored and restored[0]))) > 1:
+            where = self._directory.checkpoints
+            raise UserError(f"the processes see different checkpoints in {where}: do all see the same disk?")
+        if not self._alone:
+            self._checkpoints.reload()  # one process may have put damaged ones aside
+        if restored is None:
+            return begin_with(fresh, self._config.init_from, self._task.alphabet) if self._config.init_from else fresh
+        number, state, progress = restored
+        self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
+        self._clock = Clock(progress.seconds, progress.images, progress.waited)
+        self._feed.unreadable = set(progress.unreadable)
+        self._feed.training.set_state(progress.data)
+        logger.info("going on from step %d of %d in %s", self._step, self._config.total_steps, self._directory.path)
+        return state
 
     def train(self) -> None:
         """Epoch by epoch: trains, validates, logs, saves."""
@@ -264,22 +148,16 @@ class _Run:
             return
         if hosts.is_main():
             self._directory.result.unlink(missing_ok=True)  # of a shorter run
-        logger.info(
-            "%s, %s parameters, on %s: %d epochs of %d batches of %d pictures",
-            config.backbone,
-            f"{self._parameters:,}",
-            self._device_names,
-            config.epochs,
-            config.steps_per_epoch,
-            config.batch_size,
-        )
-        with progress_bar(config.total_steps, self._step, description=self._task.name, shown=hosts.is_main()) as bar:
+        network = f"{config.backbone}, {self._parameters:,} parameters, on {name_devices(self._devices)}"
+        work = f"{config.epochs} epochs of {config.steps_per_epoch} batches of {config.batch_size} pictures"
+        logger.info("%s: %s", network, work)
+        bar = progress_bar(config.total_steps, self._step, description=self._task.name, shown=hosts.is_main())
+        with closing(Profile(self._directory.profile, config.profile_steps)) as profile, bar:
             while not self._finished:
                 if self._step in config.restarts and not self._epoch.steps:
                     self._restart()
-                self._train_epoch(bar)
+                self._train_epoch(bar, profile)
                 self._end_epoch()
-        self._stop_profile()
 
     def _restart(self) -> None:
         """Goes on from the best weights, the optimiser's memory of gradients forgotten."""
@@ -295,72 +173,34 @@ class _Run:
         # The sums of an epoch that was trained but not validated are still there.
         return self._step >= self._config.total_steps and self._epoch.steps == 0
 
-    @property
-    def _device_names(self) -> str:
-        processes = f" in {hosts.count()} processes" if hosts.count() > 1 else ""
-        return f"{len(self._devices)} x {self._devices[0].device_kind}{processes}"
-
-    def _train_epoch(self, bar: tqdm) -> None:
+    def _train_epoch(self, bar: tqdm, profile: Profile) -> None:
         """Takes the steps that the epoch lacks."""
         self._clock.pause()
         for _ in range(self._config.steps_per_epoch - self._epoch.steps):
             with self._minding_signals(), self._clock.waiting():
-                made = next(self._batches)
-            self._note_unreadable(made.get("unreadable", ()))
+                made = next(self._feed.training)
+            self._feed.note_unreadable(made.get("unreadable", ()))
             save = hosts.is_main() and time.monotonic() - self._saved > _SAVE_SECONDS
             batch = steps.shard(made, self._local, stop=self._stop.is_set(), save=save)
             self._state, metrics = self._train_step(self._state, batch, self._key)
             self._step += 1
             # A step's metrics are fetched when the next one is under way, so that the device never waits for the host.
             self._collect()
-            self._pending = _Pending(self._step, metrics, made["indices"])
+            self._pending = self._step, metrics, made["indices"]
             self._clock.lap(self._config.batch_size)
-            self._tell(bar)
-            self._profile()
+            self._monitor.after_step(bar, self._step, self._epoch, self._clock)
+            profile.after_step()
             self._heed_requests()
         self._collect()
         self._heed_requests()
 
-    def _profile(self) -> None:
-        """Records some steps, once compilation and the first batches are over."""
-        wanted = self._config.profile_steps
-        if wanted and self._steps_here == _UNPROFILED_STEPS:
-            jax.profiler.start_trace(self._directory.profile)
-            self._profiling = True
-        elif wanted and self._steps_here == _UNPROFILED_STEPS + wanted:
-            self._stop_profile()
-
-    def _stop_profile(self) -> None:
-        if self._profiling:
-            self._profiling = False
-            jax.profiler.stop_trace()
-            logger.info("steps recorded: tensorboard --logdir %s", self._directory.profile)
-
     def _heed_requests(self) -> None:
         """Saves or stops where a process asked for it: all of them learn of that from the same step, and do it together."""
-        alone = hosts.count() == 1
-        if "stop" in self._requests or (alone and self._stop.is_set()):
+        if "stop" in self._requests or (self._alone and self._stop.is_set()):
             self._interrupt()
         if "save" in self._requests:
             self._save(None)
             self._clock.pause()
-
-    def _note_unreadable(self, messages: Iterable[str]) -> None:
-        for message in messages:
-            if message not in self._unreadable:
-                self._unreadable.add(message)
-                logger.warning("left out: %s", message)
-
-    def _tell(self, bar: tqdm) -> None:
-        if self._epoch.steps:  # metrics come a step late
-            bar.set_postfix_str(f"loss {self._epoch.mean_loss:.3f}, {self._clock.rate:.0f} images/s", refresh=False)
-        bar.update()
-        if self._status is not None and self._epoch.steps:
-            self._status.note(self._step, self._epoch.mean_loss, self._clock.rate)
-        self._steps_here += 1
-        if self._steps_here == _ESTIMATE_STEPS and self._clock.rate:
-            left = (self._config.total_steps - self._step) * self._config.batch_size / self._clock.rate
-            logger.info("%.0f images/s: about %s of training to go", self._clock.rate, duration(left))
 
     def _collect(self) -> None:
         """Adds the metrics of the step before, and stops where they are no numbers."""
@@ -370,15 +210,14 @@ class _Run:
         self._pending = None
         metrics = {name: float(value) for name, value in steps.unreplicate(arrays).items()}
         self._requests = {name for name in ("stop", "save") if metrics[name]}
+        self._health = self._health.after(metrics)
         if metrics["skipped"]:
             logger.warning("step %d was left out, its loss is not a number: %s", step, self._pictures(indices))
-        self._skipped_in_a_row = self._skipped_in_a_row + 1 if metrics["skipped"] else 0
-        if self._skipped_in_a_row == _MOST_SKIPPED:
+        if self._health.skipped == _MOST_SKIPPED:
             metrics["loss"] = math.nan  # no batch is to blame, but the parameters
         self._check_finite(step, metrics["loss"], metrics["gradient_norm"], indices=indices)
         self._epoch = self._epoch.add(metrics)
-        self._blank_steps = 0 if metrics["characters"] else self._blank_steps + 1
-        if self._blank_steps == _BLANK_STEPS:
+        if self._health.blank == _BLANK_STEPS:
             logger.info("nothing but blanks is read so far: that is normal at first, characters appear later")
 
     def _check_finite(self, step: int, *values: float, indices: np.ndarray | None = None) -> None:
@@ -391,54 +230,38 @@ class _Run:
                 f" --on_nan=skip; {kept}"
             )
 
-    def _pictures(self, indices: np.ndarray) -> str:
+    def _pictures(self, indices: np.ndarray, most: int = 8) -> str:
         """The pictures of a batch; with candidates it doesn't say which of them were learned."""
-        return f"{'pictures' if self._config.candidates == 1 else 'some of the pictures'} {_listed(indices)}"
+        listed = ", ".join(map(str, indices[:most].tolist())) + (" ..." if len(indices) > most else "")
+        return f"{'pictures' if self._config.candidates == 1 else 'some of the pictures'} {listed}"
 
     def _end_epoch(self) -> None:
-        config = self._config
-        evaluation = self._evaluate("validation", config.validation_examples)
+        evaluation = self._evaluate("validation", self._config.validation_examples)
         self._check_finite(self._step, evaluation.loss)
         row = {
             "step": self._step,
-            "epoch": self._step // config.steps_per_epoch,
+            "epoch": self._step // self._config.steps_per_epoch,
             "loss": self._epoch.mean_loss,
             "val_loss": evaluation.loss,
-            **self._summary(evaluation.score),
+            **summary(self._task, evaluation.score),
             "infeasible": int(self._epoch.infeasible),
-            "unreadable": len(set().union(*hosts.gather(sorted(self._unreadable)))),
+            "unreadable": len(set().union(*hosts.gather(sorted(self._feed.unreadable)))),
             "skipped": int(self._epoch.skipped),
-            "learning_rate": float(make_schedule(config)(self._step - 1)),
+            "learning_rate": float(make_schedule(self._config)(self._step - 1)),
             "images_per_second": round(self._clock.rate, 1),
             "waited_for_batches": round(self._clock.share_waited, 4),
         }
-        logger.info(
-            "epoch %d of %d: loss %.4f, validation loss %.4f, exact match %.2f%%, CER %.3f%%, %.0f images/s",
-            row["epoch"],
-            config.epochs,
-            row["loss"],
-            row["val_loss"],
-            100 * row["exact_match"],
-            100 * row["cer"],
-            self._clock.rate,
-        )
-        if self._blank_steps >= _BLANK_STEPS:
-            logger.info("still nothing but blanks is read: if that lasts for many epochs, try another --learning_rate")
-        if self._epoch.infeasible:
-            logger.warning("%d labels are too long for their columns and were left out", int(self._epoch.infeasible))
         self._epoch = EpochSums()
         # The row before the checkpoint: a kill between the two repeats the epoch, and its row is dropped then.
-        if self._metrics is not None:
-            self._metrics.write(row)
-        self._tensorboard.write(self._step, row)
+        self._monitor.after_epoch(row, self._clock, blank=self._health.blank >= _BLANK_STEPS)
         self._save({name: row[name] for name in ("val_loss", "exact_match", "exact_match_document", "cer")})
 
     def _save(self, metrics: dict[str, float] | None) -> None:
         self._collect()
         self._requests.discard("save")  # the step after the one that asked for it asked too
-        sums, clock = asdict(self._epoch), self._clock
+        clock, feed = self._clock, self._feed
         progress = Progress(
-            self._batches.get_state(), sums, clock.seconds, clock.images, sorted(self._unreadable), clock.waited
+            feed.training.get_state(), asdict(self._epoch), clock.seconds, clock.images, sorted(feed.unreadable), clock.waited
         )
         description = {**describe(self._task), "config": asdict(self._config)}
         self._checkpoints.save(self._step, steps.unreplicate(self._state), progress, description, metrics)
@@ -450,7 +273,7 @@ class _Run:
         try:
             yield
         except UserError:
-            if self._stop.is_set() and hosts.count() == 1:  # the others would wait for this one in another place
+            if self._stop.is_set() and self._alone:  # the others would wait for this one in another place
                 self._interrupt()
             raise
 
@@ -463,68 +286,36 @@ class _Run:
         """Reads the test split with the best weights; writes ``result.json`` and the plots."""
         best = self._checkpoints.best
         assert best is not None  # training ends with a save
-        weights = steps.replicate(self._checkpoints.weights(best), self._devices)
-        self._state = self._state.with_weights(weights)
-        logger.info(
-            "judging the weights of step %d on %d pictures by %s",
-            self._checkpoints.step(best),
-            min(self._config.eval_examples, self._examples["test"]),
-            self._task.judge,
-        )
-        evaluation = self._evaluate("test", self._config.eval_examples)
-        score = evaluation.score
-        report = Report(
-            **self._summary(score),  # type: ignore[arg-type]
-            interval=wilson_interval(score.exact, score.examples),
-            judge=self._task.judge,
-            step=self._checkpoints.step(best),
+        step, weights = self._checkpoints.step(best), self._checkpoints.weights(best)
+        self._state = self._state.with_weights(steps.replicate(weights, self._devices))
+        examples = min(self._config.eval_examples, self._feed.sizes["test"])
+        logger.info("judging the weights of step %d on %d pictures by %s", step, examples, self._task.judge)
+        evaluation = self._evaluate("test", examples)
+        return judge(
+            self._task,
+            self._config,
+            self._directory,
+            evaluation,
+            weights,
+            self._clock,
+            step=step,
+            trained=self._step,
             parameters=self._parameters,
-            train_images=self._step * self._config.batch_size,
-            train_seconds=round(self._clock.seconds, 1),
-            train_images_per_second=round(self._clock.rate, 1),
-            waited_for_batches=round(self._clock.share_waited, 4),
-            devices=self._device_names,
+            devices=name_devices(self._devices),
         )
-        if hosts.is_main():
-            write_json(self._directory.result, asdict(report))
-            save_plots(self._task, self._config, self._directory, evaluation, steps.unreplicate(weights))
-        low, high = report.interval
-        logger.info(
-            "exact match %.2f%% (%.2f to %.2f), cut to length %.2f%%, CER %.3f%%; see %s",
-            *(100 * x for x in (report.exact_match, low, high, report.exact_match_document, report.cer)),
-            self._directory.path,
-        )
-        return report
-
-    def _summary(self, score: Score) -> dict[str, float]:
-        return score.summary() | score.grammar_summary(self._task.grammar)
 
     def _evaluate(self, split: Split, examples: int) -> Evaluation:
-        examples = min(examples, self._examples[split])
+        examples = min(examples, self._feed.sizes[split])
         bar = progress_bar(examples, unit="image", description=split, leave=False, shown=hosts.is_main())
+
+        def after_batch(count: int) -> None:
+            bar.update(count)
+            if self._stop.is_set() and self._alone:  # the others would wait for this one's part
+                self._interrupt()
+
         with self._minding_signals(), bar:
-            batches = evaluation_batches(
-                self._workers, split, examples, self._config.batch_size, host=hosts.number(), hosts=hosts.count()
-            )
-
-            def after_batch(count: int) -> None:
-                bar.update(count)
-                if self._stop.is_set() and hosts.count() == 1:  # the others would wait for this one's part
-                    self._interrupt()
-
+            batches = self._feed.evaluation(split, examples)
             decoder = Decoder(self._task.alphabet, self._task.grammar)
             evaluation = evaluate(self._eval_step, self._state, batches, decoder, self._local, after_batch=after_batch)
-        self._note_unreadable(evaluation.unreadable)
+        self._feed.note_unreadable(evaluation.unreadable)
         return evaluation
-
-    def _maker(self, split: Split) -> BatchMaker:
-        task = self._task
-        source = task.source(split, self._config.seed)
-        # Hosts don't know how wide the pictures of the others are. And before the first batch of each width, XLA tries kernels
-        # on a GPU for a minute or more, where large batches mostly are as wide as they may be in any case.
-        widest = hosts.count() > 1 or self._devices[0].platform != "cpu"
-        return BatchMaker(source, task.preparation, task.alphabet, task.max_length, widest=widest)
-
-
-def _listed(indices: np.ndarray, most: int = 8) -> str:
-    return ", ".join(map(str, indices[:most].tolist())) + (" ..." if len(indices) > most else "")

@@ -30,6 +30,23 @@ class EpochSums:
         return self.loss / max(1.0, self.examples)
 
 
+@dataclass(frozen=True)
+class Health:
+    """For how many steps, the last ones in a row, something has been wrong.
+
+    Attributes:
+        blank: nothing but blanks was read.
+        skipped: the loss was no number.
+    """
+
+    blank: int = 0
+    skipped: int = 0
+
+    def after(self, metrics: dict[str, float]) -> Health:
+        """With one more step; see `steps.make_train_step`."""
+        return Health(0 if metrics["characters"] else self.blank + 1, self.skipped + 1 if metrics["skipped"] else 0)
+
+
 @dataclass
 class Clock:
     """Time spent on training steps; a step after a pause is left out, because it may compile.

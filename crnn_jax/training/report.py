@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from crnn_jax import plots
 from crnn_jax.box import Traced
 from crnn_jax.data.images import UnreadableImage
+from crnn_jax.metrics import Score, wilson_interval
 from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import Task
+from crnn_jax.training import hosts
 from crnn_jax.training.config import Config
 from crnn_jax.training.evaluation import Evaluation
-from crnn_jax.training.log import read_metrics
+from crnn_jax.training.log import logger, read_metrics, write_json
+from crnn_jax.training.meters import Clock
 from crnn_jax.training.rundir import RunDirectory
 
 _EXHIBITS = 10  # test pictures, of which the first that can be read is plotted
@@ -56,6 +59,53 @@ class Report:
     waited_for_batches: float = 0.0
     exact_value: float | None = None
     computable: float | None = None
+
+
+def summary(task: Task, score: Score) -> dict[str, float]:
+    """Those figures that come of reading alone."""
+    return score.summary() | score.grammar_summary(task.grammar)
+
+
+def judge(
+    task: Task,
+    config: Config,
+    directory: RunDirectory,
+    evaluation: Evaluation,
+    weights: dict[str, Any],
+    clock: Clock,
+    *,
+    step: int,
+    trained: int,
+    parameters: int,
+    devices: str,
+) -> Report:
+    """Reports in ``result.json``, plots and the log how the weights of a step read the test split.
+
+    Of the training it tells the time, the steps in all, the number of parameters and the devices.
+    """
+    score = evaluation.score
+    report = Report(
+        **summary(task, score),  # type: ignore[arg-type]
+        interval=wilson_interval(score.exact, score.examples),
+        judge=task.judge,
+        step=step,
+        parameters=parameters,
+        train_images=trained * config.batch_size,
+        train_seconds=round(clock.seconds, 1),
+        train_images_per_second=round(clock.rate, 1),
+        waited_for_batches=round(clock.share_waited, 4),
+        devices=devices,
+    )
+    if hosts.is_main():
+        write_json(directory.result, asdict(report))
+        save_plots(task, config, directory, evaluation, weights)
+    low, high = report.interval
+    logger.info(
+        "exact match %.2f%% (%.2f to %.2f), cut to length %.2f%%, CER %.3f%%; see %s",
+        *(100 * x for x in (report.exact_match, low, high, report.exact_match_document, report.cer)),
+        directory.path,
+    )
+    return report
 
 
 def save_plots(task: Task, config: Config, directory: RunDirectory, evaluation: Evaluation, weights: dict[str, Any]) -> None:

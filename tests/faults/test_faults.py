@@ -16,7 +16,7 @@ from training.test_loop import TINY, assert_same_run, metrics_of, newest_step, r
 
 from crnn_jax import UserError
 from crnn_jax.data.workers import BatchWorkers
-from crnn_jax.training import checkpoint, loop, steps
+from crnn_jax.training import checkpoint, feed, loop, steps
 from crnn_jax.training.rundir import RunDirectory, describe_run
 
 LONGER = dataclasses.replace(TINY, epochs=3)
@@ -99,7 +99,7 @@ class Hanging(Bars):
 
 
 def test_a_worker_that_hangs_ends_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "BatchWorkers", lambda makers, count: BatchWorkers(makers, count, patience=4))
+    monkeypatch.setattr(feed, "BatchWorkers", lambda makers, count: BatchWorkers(makers, count, patience=4))
     begun = time.monotonic()
     with pytest.raises(UserError, match=r"has not made its batch for 4 s \(examples \d+ to \d+\)"):
         run(tmp_path, bars_task(Hanging), dataclasses.replace(TINY, workers=1))

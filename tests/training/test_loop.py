@@ -22,7 +22,7 @@ from crnn_jax.errors import Interrupted
 from crnn_jax.locate import NoFormula
 from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import from_folder
-from crnn_jax.training import loop, report, steps
+from crnn_jax.training import loop, profiling, report, steps
 from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.loop import train
 
@@ -453,7 +453,7 @@ def test_a_split_without_a_readable_picture_ends_the_run(tmp_path):
 
 @pytest.mark.slow
 def test_steps_are_recorded_on_request(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(loop, "_UNPROFILED_STEPS", 1)
+    monkeypatch.setattr(profiling, "_UNPROFILED_STEPS", 1)
     run(tmp_path, config=dataclasses.replace(TINY, profile_steps=2))
     assert list((tmp_path / "profile").rglob("*.xplane.pb"))
     assert "steps recorded: tensorboard --logdir" in caplog.text
