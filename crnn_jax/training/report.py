@@ -42,6 +42,7 @@ class Report:
         waited_for_batches: share of these seconds in which it waited for the next batch.
         exact_value: share of readings that come to the same as their text; None for a task that computes nothing.
         computable: share of readings that are texts of the grammar; None for a task without one.
+        loss: of the pictures that were read, the mean; CTC's, or the cross-entropy of the attention head.
     """
 
     exact_match: float
@@ -59,6 +60,7 @@ class Report:
     waited_for_batches: float = 0.0
     exact_value: float | None = None
     computable: float | None = None
+    loss: float | None = None
 
 
 def summary(task: Task, score: Score) -> dict[str, float]:
@@ -95,6 +97,7 @@ def judge(
         train_images_per_second=round(clock.rate, 1),
         waited_for_batches=round(clock.share_waited, 4),
         devices=devices,
+        loss=evaluation.loss,
     )
     if hosts.is_main():
         write_json(directory.result, asdict(report))

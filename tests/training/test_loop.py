@@ -94,6 +94,7 @@ def test_run_s_directory_holds_what_it_should(unbroken):
     result = json.loads((workdir / "result.json").read_text())
     assert {"exact_match", "exact_match_document", "cer", "examples", "parameters", "train_images_per_second"} <= set(result)
     assert result["examples"] == report.examples == 10
+    assert result["loss"] > 0
     assert result["judge"] == "the tests"
     assert json.loads((workdir / "config.json").read_text())["config"]["hidden"] == 16
     assert [row["step"] for row in metrics_of(workdir)] == [4, 8]
