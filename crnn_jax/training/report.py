@@ -30,6 +30,7 @@ class Report:
         exact_match: share of readings that equal their text, whole.
         exact_match_document: the same with readings cut to the text's length.
         cer: character error rate.
+        loss: the mean; CTC's, or the cross-entropy of the attention head.
         examples: that were read for these figures.
         interval: of ``exact_match``, 95%.
         judge: who drew the pictures.
@@ -42,12 +43,12 @@ class Report:
         waited_for_batches: share of these seconds in which it waited for the next batch.
         exact_value: share of readings that come to the same as their text; None for a task that computes nothing.
         computable: share of readings that are texts of the grammar; None for a task without one.
-        loss: of the pictures that were read, the mean; CTC's, or the cross-entropy of the attention head.
     """
 
     exact_match: float
     exact_match_document: float
     cer: float
+    loss: float
     examples: int
     interval: tuple[float, float]
     judge: str
@@ -60,7 +61,6 @@ class Report:
     waited_for_batches: float = 0.0
     exact_value: float | None = None
     computable: float | None = None
-    loss: float | None = None
 
 
 def summary(task: Task, score: Score) -> dict[str, float]:
@@ -88,6 +88,7 @@ def judge(
     score = evaluation.score
     report = Report(
         **summary(task, score),  # type: ignore[arg-type]
+        loss=evaluation.loss,
         interval=wilson_interval(score.exact, score.examples),
         judge=task.judge,
         step=step,
@@ -97,7 +98,6 @@ def judge(
         train_images_per_second=round(clock.rate, 1),
         waited_for_batches=round(clock.share_waited, 4),
         devices=devices,
-        loss=evaluation.loss,
     )
     if hosts.is_main():
         write_json(directory.result, asdict(report))
