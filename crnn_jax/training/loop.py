@@ -163,10 +163,10 @@ class _Run:
         """Goes on from the best weights, the optimiser's memory of gradients forgotten."""
         best = self._checkpoints.best
         assert best is not None  # a stage has ended, with a save
-        forgotten = without_memory(steps.unreplicate(self._state.opt_state))
         logger.info("a new stage, from the weights of step %d", self._checkpoints.step(best))
-        opt_state, weights = steps.replicate((forgotten, self._checkpoints.weights(best)), self._devices)
-        self._state = self._state.replace(opt_state=opt_state).with_weights(weights)
+        state = steps.unreplicate(self._state)
+        state = state.replace(opt_state=without_memory(state.opt_state)).with_weights(self._checkpoints.weights(best))
+        self._state = steps.replicate(state, self._devices)
 
     @property
     def _finished(self) -> bool:

@@ -279,6 +279,11 @@ def test_alternate_goes_on_from_the_best_weights_and_resumes_at_a_restart(tmp_pa
     jax.tree.map(np.testing.assert_array_equal, state_of(tmp_path / "whole"), state_of(tmp_path / "killed"))
 
 
+def test_averages_begin_a_stage_too(tmp_path):
+    config = dataclasses.replace(TINY, epochs=2, steps_per_epoch=1, lr_schedule="alternate", ema=0.9)
+    assert run(tmp_path, config=config).train_images == 2 * TINY.batch_size
+
+
 @pytest.mark.slow
 def test_small_task_is_learned(tmp_path):
     config = Config(
