@@ -243,6 +243,8 @@ class Recognizer:
     ) -> Iterator[Reading]:
         """Reads pictures that `prepare` gave, a batch at a time; see `read`.
 
+        The next batch is taken before a batch's readings are given.
+
         Raises:
             UserError: there is no such ``decode``, ``batch_size`` is below 1, or a picture is wider than prepared ones are.
         """
