@@ -14,8 +14,8 @@ from crnn_jax import Alphabet, Config, UserError, plots, tasks
 from crnn_jax.cli import evaluating
 from crnn_jax.data.examples import Example, Preparation
 from crnn_jax.models.crnn import CRNN
-from crnn_jax.training import report
 from crnn_jax.training.evaluation import Evaluation
+from crnn_jax.training.report import save_plots  # itself, whatever stands in its place in a test
 from crnn_jax.training.rundir import RunDirectory
 
 
@@ -138,7 +138,7 @@ def test_a_run_s_plot_of_columns_shows_lines_in_a_row(separate, trained, plotted
         alphabet=separate.alphabet, preparation=LINES, exhibit=lambda: Example(strip_of_two_lines(), "0;0"), source=None
     )
     config = Config(**vars(separate.architecture))
-    report.save_plots(task, config, RunDirectory(trained), Evaluation(), separate.variables)
+    save_plots(task, config, RunDirectory(trained), Evaluation(), separate.variables)
     ((image, _, spans, *_),) = plotted
     assert (image.shape, spans[-1][1]) == ((16, 64, 3), 64)
 
