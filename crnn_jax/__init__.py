@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from crnn_jax.ensemble import Ensemble
     from crnn_jax.errors import UserError
     from crnn_jax.grammar import Grammar
+    from crnn_jax.loading import load
     from crnn_jax.models.config import Architecture
-    from crnn_jax.recognizer import Reading, Recognizer, load
+    from crnn_jax.recognizer import Reading, Recognizer
     from crnn_jax.regular import Regular
     from crnn_jax.training.config import Config
     from crnn_jax.training.loop import train
@@ -34,7 +35,7 @@ _HOMES = {
     "Report": "crnn_jax.training.report",
     "UserError": "crnn_jax.errors",
     "Regular": "crnn_jax.regular",
-    "load": "crnn_jax.recognizer",
+    "load": "crnn_jax.loading",
     "train": "crnn_jax.training.loop",
 }
 _MODULES = ("ctc", "tasks")

@@ -13,8 +13,9 @@ from crnn_jax.data.examples import BATCH_SIZE
 from crnn_jax.decoding import Decode, Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
+from crnn_jax.loading import load
 from crnn_jax.looks import read_together
-from crnn_jax.recognizer import Columns, Reader, Reading, Recognizer, load, prepared, read_all
+from crnn_jax.recognizer import Columns, Reader, Reading, Recognizer, prepared, read_all
 from crnn_jax.training.config import Dtype
 
 

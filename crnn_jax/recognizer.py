@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
@@ -13,9 +13,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import numpy as np
-from flax.errors import FlaxError
 
-from crnn_jax import ctc, weights
+from crnn_jax import ctc
 from crnn_jax import grammar as grammars
 from crnn_jax.ahead import ahead
 from crnn_jax.alphabet import Alphabet
@@ -30,9 +29,7 @@ from crnn_jax.locate import NoFormula, find_strip
 from crnn_jax.looks import FEW, batched, read_together
 from crnn_jax.models.config import Architecture, check_choices
 from crnn_jax.models.crnn import CRNN, geometry, output_columns, used_widths
-from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.config import DTYPES, Dtype
-from crnn_jax.training.rundir import RunDirectory
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -328,7 +325,7 @@ class Recognizer:
         """
         return self._model.apply(self.variables, images, widths)  # type: ignore[return-value]
 
-    def _fresh_shapes(self) -> dict[str, Any]:
+    def fresh_shapes(self) -> dict[str, Any]:
         """The shapes that the architecture's arrays have, `jax.ShapeDtypeStruct` in the place of each."""
         size = self.preparation.height, min(self.preparation.widths, default=self.preparation.width)
         image, used = jax.ShapeDtypeStruct((1, *size, 3), np.uint8), jax.ShapeDtypeStruct((1,), np.int32)
@@ -411,112 +408,3 @@ def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tupl
         return tuple(made[way] for way in preparations)
     except NoFormula as error:
         raise error if isinstance(image, np.ndarray) else NoFormula(f"{image}: {error}") from None
-
-
-def load(name: str | Path, *, grammar: Grammar | None = None, step: int | None = None, dtype: Dtype = "float32") -> Recognizer:
-    """A trained network.
-
-    Args:
-        name: of one that comes with the package (``captcha``, ``level1``, ``level2``, ``captcha-light``, ``level1-light``,
-            ``level2-light``, ``level2-quick``, ``level2-drawn``), a run's directory, which may be followed by ``@`` and a
-            step, or a file that ``crnn-jax export --to weights`` wrote.
-        grammar: of its texts, if it was trained with one of your own; those of this library are in the checkpoint.
-        step: whose weights to take, of those that a run kept; None: those with the least validation loss.
-        dtype: of the activations, see `Recognizer`.
-
-    Raises:
-        UserError: it is none of these, or can't be read, or there is no such dtype.
-    """
-    variables, description = stored(name, step)
-    try:
-        network = _recognizer(variables, description, grammar, dtype)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _unsuitable(name, error) from None
-    if Path(name).suffix == weights.SUFFIX:  # perhaps from elsewhere
-        _check_arrays(name, network)
-    return network
-
-
-def stored(name: str | Path, step: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A trained network's variables, ``params`` and ``batch_stats``, and its description; as of `load`, which says the rest.
-
-    Raises:
-        UserError: there is none, or it can't be read.
-    """
-    name, step = _at_step(name, step)
-    path = Path(name)
-    run = RunDirectory(path)
-    file = path if path.suffix == weights.SUFFIX else weights.packaged(str(name))
-    if run.checkpoints.is_dir() or (path.is_dir() and file is None):
-        variables, description = _from_run(run, step)
-    elif file is not None:  # perhaps beside a folder of its name that holds something else
-        if step is not None:
-            raise UserError(f"{name}: is a single network; steps are those of a run that keeps the weights of every epoch")
-        variables, description = weights.load(file)
-    else:
-        known = ", ".join(weights.names()) or "there are none"
-        raise UserError(
-            f"{name}: there is no such directory; give that of a run, such as runs/captcha-quick, or the name of a network that"
-            f" comes with the package ({known})"
-        )
-    if "alphabet" not in description:
-        raise _unsuitable(name, "it has no alphabet")
-    return variables, description
-
-
-def _at_step(name: str | Path, step: int | None) -> tuple[str | Path, int | None]:
-    """A name such as ``runs/captcha-quick@1600``, taken apart."""
-    run, _, number = str(name).rpartition("@")
-    apart = step is None and run and number.isdecimal() and not Path(name).exists()
-    return (run, int(number)) if apart else (name, step)
-
-
-def _unsuitable(name: str | Path, why: object) -> UserError:
-    return UserError(f"{name}: its description doesn't suit this version of the library ({why})")
-
-
-def _check_arrays(name: str | Path, network: Recognizer) -> None:
-    """Refuses a network whose arrays aren't those of its architecture: flax would say so of some, at the first picture."""
-    try:
-        expected = _shapes(network._fresh_shapes())
-    except (ArithmeticError, FlaxError, TypeError, ValueError) as error:  # a low picture may have no row
-        raise _unsuitable(name, str(error).partition("\n")[0]) from None
-    wrong = sorted(expected.items() ^ _shapes(network.variables).items())
-    if wrong:
-        raise _unsuitable(name, f"arrays of other places or shapes than {wrong[0][0]}, and {len(wrong) - 1} more")
-
-
-def _shapes(variables: Any) -> dict[str, tuple[int, ...]]:
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): x.shape
-        for path, x in jax.tree_util.tree_leaves_with_path(variables)
-    }
-
-
-def _recognizer(variables: dict[str, Any], description: dict[str, Any], grammar: Grammar | None, dtype: Dtype) -> Recognizer:
-    alphabet = Alphabet(description["alphabet"])
-    if grammar is None and description.get("grammar"):
-        grammar = grammars.by_name(description["grammar"], alphabet)
-    config = description["config"]
-    return Recognizer(
-        Architecture(**{field.name: config[field.name] for field in fields(Architecture) if field.name in config}),
-        alphabet,
-        Preparation(**description["preparation"]),
-        variables,
-        grammar,
-        description,
-        dtype=dtype,
-    )
-
-
-def _from_run(directory: RunDirectory, step: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    if not directory.checkpoints.is_dir():
-        raise UserError(f"{directory.path}: holds no checkpoints/; give the directory of a run, such as runs/captcha-quick")
-    checkpoints = Checkpoints(directory.checkpoints, writable=False)
-    try:
-        best = checkpoints.best if step is None else checkpoints.validated(step)
-        if best is None:
-            raise UserError(f"{directory.checkpoints}: holds no checkpoint yet")
-        return checkpoints.weights(best), checkpoints.describe(best)
-    finally:
-        checkpoints.close()

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from crnn_jax.arithmetic import ExpressionError, evaluate
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import SEPARATOR, ExpressionError, evaluate, is_value
+from crnn_jax.grammar import SEPARATOR, is_value
 
 NO_VALUE = "-"
 _VALUE = re.compile(r"-?\d+(\.\d+)?")

@@ -91,7 +91,7 @@ class Fractions(Grammar):
         return "1/2"
 
     def value(self, text):
-        from crnn_jax.grammar import evaluate
+        from crnn_jax.arithmetic import evaluate
 
         return str(evaluate(text))
 

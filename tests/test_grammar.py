@@ -2,16 +2,16 @@ import itertools
 import re
 import sys
 from collections import Counter
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from sources import Words
 
 from crnn_jax.alphabet import Alphabet
+from crnn_jax.arithmetic import ExpressionError
 from crnn_jax.drawing.random import Draws
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import ExpressionError, Level1, Level2, by_name, check_grammar, columns, evaluate, imported
+from crnn_jax.grammar import Level1, Level2, by_name, check_grammar, columns, imported
 
 LEVEL2 = "流=42072;圳=86;(圳-(97510*45921))*流/35864"
 
@@ -176,63 +176,6 @@ def test_level1_samples_patterns_digits_and_operators_equally_often():
     characters = Counter("".join(texts))
     assert all(abs(characters[d] / 90_000 - 1 / 10) < 0.005 for d in "0123456789")
     assert all(abs(characters[o] / 60_000 - 1 / 3) < 0.01 for o in "+-*")
-
-
-@pytest.mark.parametrize(
-    ("expression", "value"),
-    [
-        ("(3-7)+5", 1),
-        ("5-6+2", 1),
-        ("(6+7)*2", 26),
-        ("8-(2-9)", 15),
-        ("2+3*4", 14),
-        ("1-2-3", -4),
-        ("8/3/2", Fraction(4, 3)),
-        ("7*(1+(2+(3)))", 42),
-        ("0*0", 0),
-        ("100000", 100_000),
-    ],
-)
-def test_evaluate(expression, value):
-    assert evaluate(expression) == value
-
-
-def test_evaluate_is_exact_with_variables():
-    value = evaluate("(圳-(97510*45921))*流/35864", {"流": 42072, "圳": 86})
-    assert value == Fraction((86 - 97510 * 45921) * 42072, 35864)
-    assert evaluate("1/3+1/3+1/3") == 1
-
-
-def test_evaluate_agrees_with_python():
-    draws = Draws(3, "train", 0)
-    for _ in range(300):
-        text = Level1().sample(draws)
-        assert Level1().value(text) == str(eval(text))
-
-
-@pytest.mark.parametrize(
-    ("expression", "what"),
-    [
-        ("", "the end, character 1, is no number"),
-        ("1+", "the end, character 3, is no number"),
-        ("(1+2", "the end, character 5, stands where ) is missing"),
-        ("1+2)", "')', character 4, can't follow here"),
-        ("-1", "'-', character 1, is no number"),
-        ("1 + 2", "' ', character 2, can't follow here"),
-        ("__import__('os')", "'_', character 1, is no number"),
-        ("1**2", "'*', character 3, is no number"),
-        ("٣+1", "'٣', character 1, is no number"),
-        ("x+1", "'x', character 1, is no number"),
-        ("1/(2-2)", "divides by zero at character 2"),
-        ("(" * 200 + "1" + ")" * 200, "inside more than 100 brackets"),
-        ("1" * 5000, "too long"),
-    ],
-)
-def test_evaluate_says_what_is_wrong(expression, what):
-    with pytest.raises(ExpressionError) as error:
-        evaluate(expression)
-    assert what in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 def test_grammars_have_names():

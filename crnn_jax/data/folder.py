@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from crnn_jax.alphabet import Alphabet
+from crnn_jax.arithmetic import ExpressionError, evaluate
 from crnn_jax.data.examples import Example
 from crnn_jax.data.images import SUFFIXES, UnreadableImage, open_image, read_image, size_of
 from crnn_jax.drawing.random import Split
 from crnn_jax.errors import UserError
-from crnn_jax.grammar import ExpressionError, Grammar, evaluate, is_value
+from crnn_jax.grammar import Grammar, is_value
 
 _COUNTER = re.compile(r"_\d+$")
 LABEL_FILES = ("labels.txt", "labels.tsv", "labels.csv")

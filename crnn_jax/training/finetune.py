@@ -8,7 +8,7 @@ import numpy as np
 from flax import traverse_util
 
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.recognizer import stored
+from crnn_jax.loading import stored
 from crnn_jax.training.log import logger
 from crnn_jax.training.state import TrainState
 

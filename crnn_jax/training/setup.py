@@ -11,8 +11,9 @@ import jax.numpy as jnp
 
 from crnn_jax.device_drawing import make_draw
 from crnn_jax.errors import UserError
+from crnn_jax.loading import load
 from crnn_jax.models.crnn import CRNN, output_columns
-from crnn_jax.recognizer import Recognizer, load
+from crnn_jax.recognizer import Recognizer
 from crnn_jax.tasks import Task
 from crnn_jax.training import hosts, steps
 from crnn_jax.training.config import Config

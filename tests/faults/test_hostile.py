@@ -14,12 +14,13 @@ from PIL import Image
 
 from crnn_jax import UserError
 from crnn_jax.alphabet import Alphabet
+from crnn_jax.arithmetic import ExpressionError, evaluate
 from crnn_jax.cli import main
 from crnn_jax.data.examples import Preparation
 from crnn_jax.data.folder import parse_labels
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.drawing.random import Draws
-from crnn_jax.grammar import ExpressionError, Level1, Level2, evaluate
+from crnn_jax.grammar import Level1, Level2
 from crnn_jax.locate import NoFormula
 from crnn_jax.vote import vote_files
 
