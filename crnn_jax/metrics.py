@@ -27,8 +27,9 @@ class Score:
         characters: characters of the texts.
         confusions: how often a character (first) was read as another (second); an empty string stands for a character
             that was left out or made up.
-        computable: readings that are texts of the task's grammar; 0 for a task without one.
-        exact_value: readings among these that come to the same as their text.
+        computable: readings that are texts of the task's grammar and, where it computes, come to something (a division by zero
+            doesn't); 0 for a task without a grammar.
+        exact_value: readings of the grammar that equal their text or come to the same.
     """
 
     examples: int = 0
@@ -56,8 +57,9 @@ class Score:
                 read = reading[edit.dest_pos] if edit.tag != "delete" else ""
                 score.confusions[true, read] += 1
             if grammar is not None and grammar.contains(reading):
-                score.computable += 1
-                score.exact_value += reading == text or (grammar.contains(text) and _same_value(grammar, reading, text))
+                value = value_of(grammar, reading)
+                score.computable += value is not None or not grammar.computes
+                score.exact_value += reading == text or (value is not None and value == value_of(grammar, text))
         return score
 
     def __add__(self, other: Score) -> Score:
@@ -102,11 +104,6 @@ class Score:
         examples = max(1, self.examples)
         value = {"exact_value": self.exact_value / examples} if grammar and grammar.computes else {}
         return value | ({"computable": self.computable / examples} if grammar else {})
-
-
-def _same_value(grammar: Grammar, reading: str, text: str) -> bool:
-    value = value_of(grammar, reading)
-    return value is not None and value == value_of(grammar, text)
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

@@ -273,7 +273,7 @@ def level1(
         preparation=Preparation(level1_drawing.HEIGHT, level1_drawing.WIDTH, equalize=equalize),
         max_length=grammar.MAX_LENGTH,
         source=functools.partial(drawn.Level1Source, style=LEVEL1_STYLES[variant], **shares),
-        judge="our own drawing",
+        judge=_judge("our own drawing", variant),
         grammar=grammar,
         data={"variant": variant, **shares},
     )
@@ -336,10 +336,15 @@ def level2(
         preparation=LEVEL2_ROWS if in_a_row else LEVEL2_STRIPS,
         max_length=grammar.MAX_LENGTH,
         source=functools.partial(drawn.Level2Source, style=LEVEL2_STYLES[variant], **shares),
-        judge="our own drawing, whole canvases",
+        judge=_judge("our own drawing, whole canvases", variant),
         grammar=grammar,
         data={"variant": variant, **shares},
     )
+
+
+def _judge(drawing: str, variant: str) -> str:
+    """Who draws the test pictures; figures on those of different variants can't be compared."""
+    return drawing if variant == "competition" else f"{drawing}, variant {variant}"
 
 
 def _check_variant(task: str, variant: str, styles: Mapping[str, Any]) -> None:

@@ -200,6 +200,6 @@ def _hint(config: Config) -> None:
     if _RECIPE.value == "document" and jax.default_backend() == "cpu":
         pictures = config.total_steps * config.batch_size
         logger.info(
-            "the document's recipe trains on %s pictures, which is meant for a GPU; --recipe=quick takes minutes on a CPU",
+            "this recipe trains on %s pictures, which is meant for a GPU; --recipe=quick takes minutes on a CPU",
             f"{pictures:,}",
         )

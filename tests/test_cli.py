@@ -217,6 +217,9 @@ def test_evaluate_counts_against_the_labels(capsys, trained, folder, tmp_path):
     assert report["examples"] == COUNT
     assert (report["exact_match"], report["cer"]) == (0.8, 1 / sum(map(len, labels)))
     assert report["confusions"] == [["0", "", 1]]
+    by_confidence = [(count, right) for _, count, right in report["confident"]]
+    assert by_confidence == sorted(by_confidence)  # the lower the confidence, the more readings
+    assert 0 < by_confidence[-1][1] <= by_confidence[-1][0] <= COUNT
     names = ["columns.png", "confusions.png", "right.png", "wrong.png", "wrong.tsv"]
     assert sorted(p.name for p in (tmp_path / "plots").iterdir()) == names
     header, row = (tmp_path / "plots" / "wrong.tsv").read_text().splitlines()
@@ -228,6 +231,8 @@ def test_evaluate_prints_a_report(capsys, trained, folder):
     _, lines, _ = run(capsys, "evaluate", folder, "--model", trained)
     assert lines[0].split() == ["pictures", "5"]
     assert "exact match" in lines[1]
+    (most_sure,) = (line for line in lines if line.startswith("confidence of 0.99 or more"))
+    assert "%" in most_sure
 
 
 def test_evaluate_takes_names_for_texts(capsys, trained, folder, tmp_path):
@@ -287,6 +292,11 @@ def test_every_reading_of_level1_is_a_sentence_with_its_value(capsys, level1, tm
         assert len(rows) == 6
         assert all(Level1().contains(row["text"]) for row in rows)
         assert all(row["value"] == (Level1().value(row["text"]) if row["valid"] else None) for row in rows)
+    status, lines, err = run(capsys, "read", tmp_path / "new", "--model", level1, "--decode", "greedy")
+    notes = err.splitlines()
+    assert (status, len(lines)) == (0, 6)
+    assert all("is no text of the grammar level1" in note or "may be no text" in note for note in notes[:-1])
+    assert notes[-1] == f"note: {len(notes) - 1} of 6 readings have no value"
     _, lines, _ = run(capsys, "evaluate", tmp_path / "new", "--model", level1, "--json")
     assert json.loads(lines[0])["computable"] == 1
     report = json.loads((level1 / "result.json").read_text())

@@ -1,7 +1,7 @@
 import pytest
 
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.grammar import Level1
+from crnn_jax.grammar import Level1, Level2
 from crnn_jax.metrics import Score, wilson_interval
 from crnn_jax.regular import Regular
 
@@ -48,6 +48,12 @@ def test_values_by_hand():
     assert score.grammar_summary(Level1()) == {"exact_value": 0.6, "computable": 0.8}
     assert Score.of(readings[:2], texts[:2], Level1()) + Score.of(readings[2:], texts[2:], Level1()) == score
     assert score.grammar_summary(None) == {}
+
+
+def test_a_division_by_zero_is_not_computable():
+    text = "流=42072;(1+2)+3*流/0"
+    score = Score.of([text, text[:-1] + "7"], [text, text], Level2())
+    assert (score.exact, score.computable, score.exact_value) == (1, 1, 1)
 
 
 def test_texts_that_come_to_nothing_have_no_value_in_common():

@@ -38,6 +38,9 @@ def add(commands: Commands) -> None:
     )
 
 
+_CONFIDENCES = (0.99, 0.9, 0.5)  # how many readings have as much, and how many of them are right, is told
+
+
 class _Judged(NamedTuple):
     path: Path
     text: str
@@ -78,6 +81,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         **score.grammar_summary(model.grammar),
         "interval": [low, high],
         "valid": sum(j.reading.valid for j in judged) / max(1, len(judged)),
+        "confident": [[least, *_as_sure(judged, least)] for least in _CONFIDENCES],
         "unreadable_files": len(failed),
         "confusions": [[true, read, count] for (true, read), count in score.confusions.most_common()],
     }
@@ -88,6 +92,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.plots:
         _plot(arguments.plots, judged, failed, score.confusions, model.members[0])
     return 1 if failed else 0
+
+
+def _as_sure(judged: Sequence[_Judged], least: float) -> tuple[int, int]:
+    """How many readings have at least a confidence, and how many of these are right."""
+    sure = [j.right for j in judged if j.reading.confidence >= least]
+    return len(sure), sum(sure)
 
 
 def _print_report(report: dict[str, Any]) -> None:
@@ -101,6 +111,9 @@ def _print_report(report: dict[str, Any]) -> None:
     if "computable" in report:
         print(f"computable                   {report['computable']:.4%}")
     print(f"valid readings               {report['valid']:.4%}")
+    for least, count, right in report["confident"]:
+        share = f", right {right / count:.4%}" if count else ""
+        print(f"confidence of {least} or more{'':<{6 - len(str(least))}} {count / max(1, report['examples']):.4%}{share}")
     for true, read, count in report["confusions"][:10]:
         print(f"  {true or '(nothing)'} read as {read or '(nothing)'}: {count}")
 

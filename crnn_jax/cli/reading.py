@@ -22,6 +22,7 @@ from crnn_jax.vote import NO_VALUE, vote_files
 
 if TYPE_CHECKING:
     from crnn_jax.decoding import Decode
+    from crnn_jax.grammar import Grammar
     from crnn_jax.recognizer import Reader, Reading
 
 P = TypeVar("P")
@@ -51,13 +52,13 @@ def _read(arguments: argparse.Namespace) -> int:
 
     paths = find_images(arguments.paths)
     models = load_each(arguments.model, paths, arguments.grammar, arguments.dtype)
-    failed = 0
+    failed = without_value = 0
     if arguments.timing:  # compile first
         for model in models.values():
             model.warm_up(len(paths))
     clock = Clock()
     with output(arguments.out) as write, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
-        for path, reading in _read_each(models, arguments.model, paths, clock, arguments.decode):
+        for path, reading, grammar in _read_each(models, arguments.model, paths, clock, arguments.decode):
             bar.update()
             if isinstance(reading, UnreadableImage):
                 failed += 1
@@ -65,19 +66,29 @@ def _read(arguments: argparse.Namespace) -> int:
                 write(_line(path, NOTHING_READ, arguments.format))  # line i stays that of picture i
             else:
                 if not reading.valid:
-                    print(f"note: {path}: there may be no text: what was read is empty or quite unlikely", file=sys.stderr)
+                    print(f"note: {path}: {_why_not_valid(reading, grammar)}", file=sys.stderr)
+                without_value += grammar is not None and grammar.computes and reading.value is None
                 write(_line(path, reading, arguments.format))
+    if without_value:
+        print(f"note: {without_value} of {len(paths) - failed} readings have no value", file=sys.stderr)
     if arguments.timing:
         print(clock.report(len(paths)), file=sys.stderr)
     return 1 if failed else 0
 
 
+def _why_not_valid(reading: Reading, grammar: Grammar | None) -> str:
+    if reading.text and grammar is not None and not grammar.contains(reading.text):
+        return f"what was read, {reading.text!r}, is no text of the grammar {grammar.name}"
+    return "there may be no text: what was read is empty or quite unlikely"
+
+
 def _read_each(
     models: Mapping[str, Reader[Any]], chosen: str | None, paths: Sequence[Path], clock: Clock, decode: Decode
-) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
-    """`read_files` with the chosen model, or that which suits each picture."""
+) -> Iterator[tuple[Path, Reading | UnreadableImage, Grammar | None]]:
+    """`read_files` with the chosen model, or that which suits each picture, and the grammar of that."""
     if chosen is not None:
-        yield from read_files(models[chosen], paths, clock, decode)
+        for path, reading in read_files(models[chosen], paths, clock, decode):
+            yield path, reading, models[chosen].grammar
         return
     sizes = [next(picture_sizes([path]), None) for path in paths]
     suiting = [model_for(*size) if size else None for size in sizes]
@@ -87,11 +98,12 @@ def _read_each(
     }
     for path, size, name in zip(paths, sizes, suiting, strict=True):
         if name is not None:
-            yield next(readings[name])
+            yield *next(readings[name]), models[name].grammar
         elif size is not None:
-            yield path, UnreadableImage(f"{path}: is {size[0]}x{size[1]}, which suits none of our models: --model names one")
+            error = UnreadableImage(f"{path}: is {size[0]}x{size[1]}, which suits none of our models: --model names one")
+            yield path, error, None
         else:
-            yield path, _why_not_opened(path)
+            yield path, _why_not_opened(path), None
 
 
 def _why_not_opened(path: Path) -> UnreadableImage:

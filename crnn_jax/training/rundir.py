@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +115,8 @@ class RunDirectory:
         Raises:
             UserError: it can't be written, or another process trains in it.
         """
+        import fcntl  # which Windows hasn't; reading needs nothing of it
+
         with writing(self.path):
             self.plots.mkdir(parents=True, exist_ok=True)
             lock = (self.path / "lock").open("w")
