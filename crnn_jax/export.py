@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from crnn_jax import weights
-from crnn_jax.errors import UserError, in_one_line, writing
+from crnn_jax.errors import UserError, in_one_line
+from crnn_jax.files import writing
 from crnn_jax.recognizer import Recognizer
 
 Format = Literal["weights", "stablehlo", "onnx"]

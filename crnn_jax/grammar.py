@@ -7,10 +7,10 @@ own, extend `Grammar`; its docstring has an example. Nothing here imports jax.
 from __future__ import annotations
 
 import importlib
-import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
+from decimal import MAX_EMAX, MIN_EMIN, Decimal, DecimalException, localcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -350,6 +350,10 @@ def value_of(grammar: Grammar | None, text: str) -> str | None:
         return None
 
 
+_RELATIVE = Decimal("1e-9")
+_ABSOLUTE = Decimal("0.01") + _RELATIVE
+
+
 def is_value(written: str, exact: str) -> bool:
     """Whether a number is what a text comes to, as far as can be told of one that was computed in floating point.
 
@@ -359,10 +363,12 @@ def is_value(written: str, exact: str) -> bool:
         written: by others, such as ``84528694423119.28``; what isn't a number must be the same.
         exact: as a grammar's `Grammar.value` writes it.
     """
-    try:
-        return math.isclose(float(written), float(exact), rel_tol=1e-9, abs_tol=0.01 + 1e-9)
-    except ValueError:
-        return written == exact
+    with localcontext(Emax=MAX_EMAX, Emin=MIN_EMIN):  # floats end at 1e308
+        try:
+            numbers = Decimal(written), Decimal(exact)
+            return abs(numbers[0] - numbers[1]) <= max(_RELATIVE * max(map(abs, numbers)), _ABSOLUTE)
+        except DecimalException:
+            return written == exact
 
 
 def by_name(name: str, alphabet: Alphabet) -> Grammar:

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.drawing.fonts import font_path
-from crnn_jax.errors import writing
+from crnn_jax.files import writing
 from crnn_jax.metrics import Confusion
 
 if TYPE_CHECKING:

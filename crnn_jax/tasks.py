@@ -218,16 +218,20 @@ def captcha(emphasis: float = 0.0, older: float = 0.0, *, equalize: Equalize = "
             further.
         equalize: which pictures' levels to spread, see `crnn_jax.data.contrast.equalize`. A picture's text, dots and arc have
             one colour, so ``stretch_grey``, which drops it, loses nothing.
+
+    Raises:
+        UserError: a share is none.
     """
     from importlib.metadata import version
 
+    shares = _shares(emphasis=emphasis, older=older)
     return Task(
         name="captcha",
         alphabet=drawn.CAPTCHA_ALPHABET,
         preparation=Preparation(drawn.CAPTCHA_HEIGHT, drawn.CAPTCHA_WIDTH, equalize),
         max_length=drawn.CAPTCHA_LENGTH,
-        source=functools.partial(drawn.captcha_source, emphasis=emphasis, older=older),
-        data={"emphasis": emphasis, "older": older},
+        source=functools.partial(drawn.captcha_source, **shares),
+        data=shares,
         judge=f"the unmodified captcha package {version('captcha')}",
         exhibit=lambda: drawn.package_captcha("0O0O"),
     )
@@ -262,11 +266,11 @@ def level1(
             misread most often.
 
     Raises:
-        UserError: there is no such variant.
+        UserError: there is no such variant, or a share is none.
     """
     _check_variant("level1", variant, LEVEL1_STYLES)
     grammar = Level1()
-    shares: dict[str, Any] = {"faint": faint, "emphasis": emphasis, "hard": hard}
+    shares = _shares(faint=faint, emphasis=emphasis, hard=hard)
     return Task(
         name="level1",
         alphabet=grammar.alphabet,
@@ -325,11 +329,11 @@ def level2(
         in_a_row: read fractions with their small digits enlarged, in a row; see `crnn_jax.fraction`.
 
     Raises:
-        UserError: there is no such variant.
+        UserError: there is no such variant, or a share is none.
     """
     _check_variant("level2", variant, LEVEL2_STYLES)
     grammar = Level2()
-    shares: dict[str, Any] = {"variety": variety, "faint": faint, "copied": copied, "fractions": fractions}
+    shares = _shares(variety=variety, faint=faint, copied=copied, fractions=fractions)
     return Task(
         name="level2",
         alphabet=grammar.alphabet,
@@ -340,6 +344,13 @@ def level2(
         grammar=grammar,
         data={"variant": variant, **shares},
     )
+
+
+def _shares(**shares: float) -> dict[str, Any]:
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise UserError(f"{name}={share} must be a share, from 0 to 1")
+    return shares
 
 
 def _judge(drawing: str, variant: str) -> str:
@@ -386,7 +397,7 @@ def folder(
             there is a grammar besides; or a number is out of range.
     """
     path = Path(path)
-    if (height is not None and height < 1) or augment < 0:
+    if (height is not None and height < 1) or not 0 <= augment < math.inf:
         raise UserError(f"height={height} must be at least 1, augment={augment} at least 0")
     if pattern is not None and grammar is not None:
         raise UserError("give a pattern or a grammar, not both")

@@ -6,6 +6,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,8 +100,9 @@ def _comes_to(text: str, value: str) -> bool:
     *assignments, expression = text.split(SEPARATOR)
     try:
         variables = {assignment[:1]: int(assignment[2:]) for assignment in assignments}
-        return bool(_VALUE.fullmatch(value)) and is_value(value, str(float(evaluate(expression, variables))))
-    except (ExpressionError, ValueError, OverflowError):
+        result = evaluate(expression, variables)
+        return bool(_VALUE.fullmatch(value)) and is_value(value, str(Decimal(result.numerator) / result.denominator))
+    except (ExpressionError, ValueError):
         return False
 
 

@@ -94,6 +94,15 @@ def test_labels_of_other_strips_stay(capsys, pictures, tmp_path):
     assert labelled_after("a", "") == ["b.png"]  # its strip is another one now
 
 
+@pytest.mark.parametrize("table", ["file\ttext\tvalue\tnote\nb.png\t1\t\tmine\n", "file\ttext\tvalue\nb.jpg\t1\t\n"])
+def test_labels_that_are_none_of_ours_stay_as_they_are(capsys, pictures, tmp_path, table):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "labels.tsv").write_text(table, encoding="utf-8")
+    status, _, err = run(capsys, "locate", pictures, "--out", tmp_path / "out", "--workers", 1)
+    assert (status, (tmp_path / "out" / "labels.tsv").read_text(encoding="utf-8")) == (1, table)
+    assert "can't be added to: name another folder" in err
+
+
 def test_whole_canvases_and_strips_are_read_and_computed(capsys, pictures, model, tmp_path):
     assert run(capsys, "locate", pictures, "--out", tmp_path / "strips", "--workers", 1)[0] == 0
     found = []

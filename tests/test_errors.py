@@ -8,7 +8,7 @@ import pytest
 
 from crnn_jax import UserError
 from crnn_jax.cli.arguments import output
-from crnn_jax.errors import writing
+from crnn_jax.files import writing
 
 
 @pytest.mark.parametrize(

@@ -191,3 +191,24 @@ def test_what_is_wrong_with_the_labels_comes_first(bars, tmp_path):
     for bad_examples in ("refuse", "skip"):
         with pytest.raises(UserError, match=r"there is no picture 0\.png"):
             tasks.folder(tmp_path, bad_examples=bad_examples)
+
+
+@pytest.mark.parametrize("strength", [-0.5, float("nan"), float("inf")])
+def test_what_can_t_be_a_strength(bars, strength):
+    with pytest.raises(UserError, match=r"augment=.* at least 0"):
+        tasks.folder(bars, augment=strength)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda share: tasks.captcha(older=share),
+        lambda share: tasks.level1(hard=share),
+        lambda share: tasks.level2(variety=share),
+    ],
+)
+def test_what_can_t_be_a_share(make):
+    make(1.0)
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UserError, match=f"={share} must be a share"):
+            make(share)

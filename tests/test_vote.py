@@ -5,6 +5,7 @@ import pytest
 
 from crnn_jax import UserError
 from crnn_jax.cli.reading import escaped
+from crnn_jax.grammar import is_value
 from crnn_jax.vote import Ballot, vote, vote_files
 
 
@@ -70,6 +71,16 @@ def test_values_that_were_computed_in_floating_point_are_values(tmp_path):
         (tmp_path / name).write_text(f"流=93785;93780*94321*95511*流/1 {written}\n流=7;流/8 0.87\n", encoding="utf-8")
     ballots = vote_files([tmp_path / name for name in "abc"])
     assert [ballot.value for ballot in ballots] == [written, "0.87"]
+
+
+def test_values_beyond_those_of_floats_are_values(tmp_path):
+    digits = "9" * 310
+    (tmp_path / "a").write_text(f"{digits} {digits}\n", encoding="utf-8")
+    (ballot,) = vote_files([tmp_path / "a"])
+    assert (ballot.text, ballot.value) == (digits, digits)
+    assert not is_value(digits, "9" * 311)
+    assert is_value(digits, "1" + "0" * 310)  # a billionth off
+    assert not is_value("nan", "1")
 
 
 def test_texts_with_spaces_are_whole(tmp_path):

@@ -14,7 +14,8 @@ from crnn_jax import weights
 from crnn_jax.data.folder import LABEL_FILES, has_labels, picture_sizes
 from crnn_jax.data.images import read_image
 from crnn_jax.drawing.level2 import BLOCK_WIDTH, LINE_HEIGHTS
-from crnn_jax.errors import UserError, writing
+from crnn_jax.errors import UserError
+from crnn_jax.files import writing
 from crnn_jax.grammar import imported
 from crnn_jax.host import keep_compilations, keep_freed_memory, prepare_gpu
 from crnn_jax.locate import LINES, STRIP_HEIGHT

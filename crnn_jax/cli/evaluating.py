@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, add_names, load, need_labels, output
-from crnn_jax.cli.reading import Clock, escaped, read_files
+from crnn_jax.cli.reading import escaped, read_files
 from crnn_jax.data.folder import Labelled, read_labels
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.locate import NoFormula
@@ -63,7 +63,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     judged: list[_Judged] = []
     failed: list[Labelled] = []
     with progress_bar(len(labels), unit="image", description="evaluate", leave=False) as bar:
-        files = read_files(model, [label.path for label in labels], Clock(), arguments.decode)
+        files = read_files(model, [label.path for label in labels], arguments.decode)
         for label, (path, reading) in zip(labels, files, strict=True):
             bar.update()
             if isinstance(reading, UnreadableImage):

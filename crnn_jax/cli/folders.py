@@ -31,7 +31,8 @@ from crnn_jax.data.folder import (
     split_of,
 )
 from crnn_jax.data.images import UnreadableImage, read_image
-from crnn_jax.errors import UserError, writing
+from crnn_jax.errors import UserError
+from crnn_jax.files import writing
 from crnn_jax.grammar import SEPARATOR, value_of
 from crnn_jax.regular import Regular
 from crnn_jax.training.log import progress_bar

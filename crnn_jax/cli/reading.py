@@ -7,7 +7,6 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -56,9 +55,9 @@ def _read(arguments: argparse.Namespace) -> int:
     if arguments.timing:  # compile first
         for model in models.values():
             model.warm_up(len(paths))
-    clock = Clock()
+    began = time.perf_counter()
     with output(arguments.out) as write, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
-        for path, reading, grammar in _read_each(models, arguments.model, paths, clock, arguments.decode):
+        for path, reading, grammar in _read_each(models, arguments.model, paths, arguments.decode):
             bar.update()
             if isinstance(reading, UnreadableImage):
                 failed += 1
@@ -72,7 +71,8 @@ def _read(arguments: argparse.Namespace) -> int:
     if without_value:
         print(f"note: {without_value} of {len(paths) - failed} readings have no value", file=sys.stderr)
     if arguments.timing:
-        print(clock.report(len(paths)), file=sys.stderr)
+        seconds = time.perf_counter() - began
+        print(f"{len(paths)} pictures in {seconds:.2f} s: {len(paths) / seconds:.0f} images/s", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -83,17 +83,17 @@ def _why_not_valid(reading: Reading, grammar: Grammar | None) -> str:
 
 
 def _read_each(
-    models: Mapping[str, Reader[Any]], chosen: str | None, paths: Sequence[Path], clock: Clock, decode: Decode
+    models: Mapping[str, Reader[Any]], chosen: str | None, paths: Sequence[Path], decode: Decode
 ) -> Iterator[tuple[Path, Reading | UnreadableImage, Grammar | None]]:
     """`read_files` with the chosen model, or that which suits each picture, and the grammar of that."""
     if chosen is not None:
-        for path, reading in read_files(models[chosen], paths, clock, decode):
+        for path, reading in read_files(models[chosen], paths, decode):
             yield path, reading, models[chosen].grammar
         return
     sizes = [next(picture_sizes([path]), None) for path in paths]
     suiting = [model_for(*size) if size else None for size in sizes]
     readings = {
-        name: read_files(model, [path for path, which in zip(paths, suiting, strict=True) if which == name], clock, decode)
+        name: read_files(model, [path for path, which in zip(paths, suiting, strict=True) if which == name], decode)
         for name, model in models.items()
     }
     for path, size, name in zip(paths, sizes, suiting, strict=True):
@@ -114,35 +114,7 @@ def _why_not_opened(path: Path) -> UnreadableImage:
     return UnreadableImage(f"{path}: could not be opened just now")
 
 
-class Clock:
-    """Time since it was made, and how much of that went into waiting for files to be opened."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-        self._files = 0.0
-
-    @contextmanager
-    def waiting_for_a_file(self) -> Iterator[None]:
-        """Counts what happens inside as waiting for files."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._files += time.perf_counter() - began
-
-    def report(self, pictures: int) -> str:
-        """Pictures a second, for people."""
-        total = time.perf_counter() - self._began
-        network = total - self._files
-        return (
-            f"{pictures} pictures in {total:.2f} s: {pictures / total:.0f} images/s;"
-            f" {pictures / network:.0f} images/s without waiting for files"
-        )
-
-
-def read_files(
-    model: Reader[P], paths: Sequence[Path], clock: Clock, decode: Decode
-) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
+def read_files(model: Reader[P], paths: Sequence[Path], decode: Decode) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
     """Readings in the order of the paths; a picture that can't be read gives its error and the rest is read."""
     errors: dict[int, UnreadableImage] = {}
     good: list[tuple[int, Path]] = []
@@ -157,8 +129,7 @@ def read_files(
     def pictures() -> Iterator[P]:
         prepared = ahead(prepare, paths, BATCH_SIZE)
         for i, path in numbered:
-            with clock.waiting_for_a_file():
-                picture = next(prepared)
+            picture = next(prepared)
             if isinstance(picture, UnreadableImage):
                 errors[i] = picture
             else:

@@ -23,6 +23,7 @@ QUALITY = 30  # the lowest of JPEG
 LARGEST = 2.0  # times that a copied picture is enlarged
 _HEIGHT = 48.0
 _LARGEST_JPEG = 65_500  # pixels, either way
+_LARGEST_TURN = 32_766  # pixels of width, for OpenCV 4
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ def _compressed(image: np.ndarray, quality: int) -> np.ndarray:
 def _turned(image: np.ndarray, draws: Draws, strength: float) -> np.ndarray:
     """Rotated about its middle, and its corners moved; what comes in at the edges repeats them."""
     height, width = image.shape[:2]
+    if width > _LARGEST_TURN:
+        return image
     # A long line leaves its picture when it is turned as far as a short one.
     angle = math.radians(strength * _ROTATION) * min(1.0, 3 * height / width) * draws.uniform(-1, 1)
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)

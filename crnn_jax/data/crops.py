@@ -16,10 +16,11 @@ from PIL import Image
 from crnn_jax.data.folder import Labelled, has_labels, parse_labels
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.data.processes import serve_parent
-from crnn_jax.errors import UserError, writing
+from crnn_jax.errors import UserError
+from crnn_jax.files import write_whole, writing
 from crnn_jax.locate import Located, NoFormula, join, lines, locate
 
-_TABLE = "labels.tsv"
+_TABLE, _COLUMNS = "labels.tsv", ("file", "text", "value")
 CROPS = "crops"  # folder of the lines, N_0.png ... for N.png, from top to bottom
 _GREEN = (0, 160, 0)
 
@@ -110,7 +111,9 @@ def labels_of_others(paths: Sequence[Path], out: Path) -> list[Labelled]:
     if not has_labels(out):
         return []
     labels = parse_labels(out)
-    if labels.file.name != _TABLE or any(not problem.harmless for problem in labels.problems):
+    ours = labels.file.name == _TABLE and labels.file.read_text(encoding="utf-8").startswith("\t".join(_COLUMNS) + "\n")
+    ours &= all(label.path == out / f"{label.path.stem}.png" for label in labels.rows)
+    if not ours or any(not problem.harmless for problem in labels.problems):
         raise UserError(f"{labels.file}: holds labels that the new ones can't be added to: name another folder")
     names = {path.stem for path in paths}
     return [label for label in labels.rows if label.path.stem not in names]
@@ -126,13 +129,13 @@ def save_labels(labels: Sequence[Labelled], out: Path) -> None:
     if not labels:
         table.unlink(missing_ok=True)
         return
-    rows = [("file", "text", "value")]
+    rows = [_COLUMNS]
     for label in labels:
         rows.append((f"{label.path.stem}.png", label.text, label.value or ""))
         if any(character in field for field in rows[-1] for character in "\t\r\n"):
             raise UserError(f"{label.place}: a name or a text with a tab or a line end can't be written")
     with writing(table):
-        table.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8", newline="\n")
+        write_whole(table, "".join("\t".join(row) + "\n" for row in rows))
 
 
 def lines_of(path: Path, out: Path) -> int:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -175,11 +176,11 @@ class Checkpoints:
         return None
 
     def _put_aside_after(self, number: int) -> None:
-        """Renames newer checkpoints to ``N.damaged``: perhaps they could only not be read just now."""
+        """Renames newer checkpoints to ``N.damaged``, ``N.damaged-2``: perhaps they could only not be read just now."""
         if jax.process_index() == 0:
             for path in self._directory.iterdir():
                 if path.name.isdigit() and int(path.name) > number:
-                    path.rename(path.with_name(f"{path.name}.damaged"))
+                    path.rename(_free(path.with_name(f"{path.name}.damaged")))
         self.reload()
 
     def reload(self) -> None:
@@ -232,6 +233,12 @@ class Checkpoints:
     def close(self) -> None:
         """Ends the manager's threads."""
         self._manager.close()
+
+
+def _free(path: Path) -> Path:
+    """The path, or one beside it, where nothing lies."""
+    others = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(free for free in chain([path], others) if not free.exists())
 
 
 def _besides_weights(state: TrainState) -> dict[str, Any]:

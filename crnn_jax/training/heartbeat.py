@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from crnn_jax.errors import Interrupted
-from crnn_jax.training.log import write_whole
+from crnn_jax.files import write_whole
 
 _INTERVAL = 2.0  # seconds
 PATIENCE = 20.0  # seconds without a sign of life, after which a process counts as missing

@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from crnn_jax.errors import UserError, in_one_line
+from crnn_jax.files import write_whole
 
 logger = logging.getLogger("crnn_jax")
 
@@ -59,14 +60,6 @@ class MetricsFile:
         """Appends a line."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file that is either whole or as it was before."""
-    temporary = path.with_name(path.name + ".part")
-    # Bytes of a path that are no UTF-8 are written as JSON's escapes, which give the same path again.
-    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    temporary.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:

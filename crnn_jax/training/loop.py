@@ -38,6 +38,7 @@ from crnn_jax.training.schedules import make_schedule, without_memory
 from crnn_jax.training.setup import build, check, default_devices, name_devices
 from crnn_jax.training.signals import stop_signals
 from crnn_jax.training.state import TrainState, parameter_count
+from crnn_jax.weights import digest
 
 _SAVE_SECONDS = 300.0  # a kill loses five minutes at most
 _MOST_SKIPPED = 20  # steps in a row whose loss is no number, after which a run ends in any case
@@ -120,24 +121,33 @@ class _Run:
         self._state = steps.replicate(state, devices)
         # The row of a step is written before its validated checkpoint.
         after = self._step - bool(self._epoch.steps)
-        self._monitor = MainMonitor(config, directory, tensorboard, after) if hosts.is_main() else Monitor(config)
+        with hosts.all_or_none():
+            self._monitor = MainMonitor(config, directory, tensorboard, after) if hosts.is_main() else Monitor(config)
 
     def _begin(self, fresh: TrainState) -> TrainState:
         """The state to begin with; all else goes on where the newest checkpoint stands, if there is one."""
-        restored = self._checkpoints.restore_newest(fresh)
+        with hosts.all_or_none():
+            restored = self._checkpoints.restore_newest(fresh)
         if len(set(hosts.gather(restored and restored[0]))) > 1:
             where = self._directory.checkpoints
             raise UserError(f"the processes see different checkpoints in {where}: do all see the same disk?")
         if not self._alone:
             self._checkpoints.reload()  # one process may have put damaged ones aside
         if restored is None:
-            return begin_with(fresh, self._config.init_from, self._task.alphabet) if self._config.init_from else fresh
+            return self._begin_with(fresh, self._config.init_from) if self._config.init_from else fresh
         number, state, progress = restored
         self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
         self._clock = Clock(progress.seconds, progress.images, progress.waited)
         self._feed.unreadable = set(progress.unreadable)
         self._feed.training.set_state(progress.data)
         logger.info("going on from step %d of %d in %s", self._step, self._config.total_steps, self._directory.path)
+        return state
+
+    def _begin_with(self, fresh: TrainState, source: str) -> TrainState:
+        with hosts.all_or_none():
+            state = begin_with(fresh, source, self._task.alphabet)
+        if len(set(hosts.gather(digest(state.weights)))) > 1:
+            raise UserError(f"the processes find different weights in {source}: do all see the same, and is it trained on now?")
         return state
 
     def train(self) -> None:
@@ -225,9 +235,9 @@ class _Run:
             newest = self._checkpoints.newest
             kept = "nothing was saved" if newest is None else f"the checkpoint of step {self._checkpoints.step(newest)} is kept"
             pictures = "" if indices is None else f" ({self._pictures(indices)})"
+            skip = "" if self._config.on_nan == "skip" else ", or --on_nan=skip"
             raise UserError(
-                f"the loss is not a number at step {step}{pictures}: try a smaller --learning_rate or --clip_norm, or"
-                f" --on_nan=skip; {kept}"
+                f"the loss is not a number at step {step}{pictures}: try a smaller --learning_rate or --clip_norm{skip}; {kept}"
             )
 
     def _pictures(self, indices: np.ndarray, most: int = 8) -> str:
@@ -245,7 +255,7 @@ class _Run:
             "val_loss": evaluation.loss,
             **summary(self._task, evaluation.score),
             "infeasible": int(self._epoch.infeasible),
-            "unreadable": len(set().union(*hosts.gather(sorted(self._feed.unreadable)))),
+            "unreadable": len(self._unreadable()),
             "skipped": int(self._epoch.skipped),
             "learning_rate": float(make_schedule(self._config)(self._step - 1)),
             "images_per_second": round(self._clock.rate, 1),
@@ -256,13 +266,15 @@ class _Run:
         self._monitor.after_epoch(row, self._clock, blank=self._health.blank >= _BLANK_STEPS)
         self._save({name: row[name] for name in ("val_loss", "exact_match", "exact_match_document", "cer")})
 
+    def _unreadable(self) -> list[str]:
+        """Pictures that could not be read, by any process."""
+        return sorted(set().union(*hosts.gather(sorted(self._feed.unreadable))))
+
     def _save(self, metrics: dict[str, float] | None) -> None:
         self._collect()
         self._requests.discard("save")  # the step after the one that asked for it asked too
-        clock, feed = self._clock, self._feed
-        progress = Progress(
-            feed.training.get_state(), asdict(self._epoch), clock.seconds, clock.images, sorted(feed.unreadable), clock.waited
-        )
+        clock, data = self._clock, self._feed.training.get_state()
+        progress = Progress(data, asdict(self._epoch), clock.seconds, clock.images, self._unreadable(), clock.waited)
         description = {**describe(self._task), "config": asdict(self._config)}
         self._checkpoints.save(self._step, steps.unreplicate(self._state), progress, description, metrics)
         self._saved = time.monotonic()
@@ -278,6 +290,7 @@ class _Run:
             raise
 
     def _interrupt(self) -> NoReturn:
+        self._collect()
         if not self._finished:
             self._save(None)
         raise Interrupted(f"stopped at step {self._step}, all saved: the same command goes on from there")

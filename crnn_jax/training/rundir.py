@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from crnn_jax.data.examples import Preparation
-from crnn_jax.errors import UserError, writing
+from crnn_jax.errors import UserError
+from crnn_jax.files import writing
 from crnn_jax.tasks import Task
 from crnn_jax.training.config import Config
 from crnn_jax.training.log import logger, read_json, write_json
@@ -138,9 +139,10 @@ class RunDirectory:
         new = _flatten(wanted)
         # What a run's data doesn't tell of, because there was no such thing then, it had none of.
         nothing = {key: value for key, value in new.items() if key.startswith("data.") and not value}
-        old = _DEFAULTS | nothing | _flatten(read_json(self.config))
+        before = {"chooser_weights": new["chooser_weights"]}  # which wasn't written down at first
+        old = _DEFAULTS | nothing | before | _flatten(read_json(self.config))
         changed = _changed(old, new)
-        fixed = [key for key in changed if key.removeprefix("config.") not in _CHANGEABLE]
+        fixed = [key for key in changed if key not in _OWN and key.removeprefix("config.") not in _CHANGEABLE]
         if fixed:
             what = ", ".join(f"{key} is {old.get(key)!r}, not {new.get(key)!r}" for key in fixed[:3])
             raise UserError(f"{self.path} holds another run ({what}): choose another --workdir")

@@ -15,7 +15,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from crnn_jax.errors import UserError, writing
+from crnn_jax.errors import UserError
+from crnn_jax.files import writing
 
 SUFFIX = ".safetensors"
 FORMAT = 1

@@ -68,6 +68,13 @@ def test_a_damaged_newest_checkpoint_is_left_for_the_one_before(begun, item, dam
     assert [row["step"] for row in metrics_of(begun)] == [4, 8, 12]
 
 
+def test_a_checkpoint_may_be_damaged_again(begun):
+    for kept in ("17.damaged", "17.damaged-2"):
+        truncate(newest_file(begun, "weights"))
+        run(begun, config=dataclasses.replace(LONGER, epochs=2))
+        assert (begun / "checkpoints" / kept).is_dir()
+
+
 def test_when_all_checkpoints_are_damaged_the_run_says_so(begun):
     for path in (begun / "checkpoints").glob("[0-9]*/weights/**/*"):
         if path.is_file():

@@ -181,6 +181,14 @@ def test_signal_saves_and_the_run_goes_on(unbroken, tmp_path, number):
     assert_same_run(unbroken[0], tmp_path)
 
 
+def test_signal_in_the_only_step_of_the_last_epoch_saves(tmp_path):
+    short = dataclasses.replace(TINY, epochs=1, steps_per_epoch=1)
+    with pytest.raises(Interrupted, match="stopped at step 1, all saved"):
+        run(tmp_path, bars_task(partial(Interrupting, index=1, number=signal.SIGINT)), config=short)
+    assert newest_step(tmp_path) == 1
+    assert metrics_of(tmp_path) == []
+
+
 def test_signal_in_the_validation_saves_and_validates_again(unbroken, tmp_path):
     def source(split, seed):
         index = 3 if split == "validation" else -1

@@ -31,3 +31,20 @@ def test_a_share_that_came_later_and_is_none_is_no_difference(saved):
 def test_what_makes_other_pictures_is_a_difference(saved, data):
     with pytest.raises(UserError, match=rf"holds another run \(data\.{min(data)} is "):
         saved.check(wanted(**{"emphasis": 0.25, **data}), resume=True)
+
+
+def test_pictures_may_lie_elsewhere_when_a_run_goes_on(saved, tmp_path):
+    write_json(saved.config, wanted(folder="/here", digest="1"))
+    saved.check(wanted(folder="/there", digest="1"), resume=True)
+    with pytest.raises(UserError, match=r"data\.digest"):
+        saved.check(wanted(folder="/there", digest="2"), resume=True)
+
+
+def test_a_chooser_s_weights_were_not_always_written_down(saved):
+    config = Config(candidates=2, chooser="other")
+    now = describe_run(bars_task(data={}), config, "0123")
+    write_json(saved.config, {key: value for key, value in now.items() if key != "chooser_weights"})
+    saved.check(now, resume=True)
+    write_json(saved.config, now)
+    with pytest.raises(UserError, match="chooser_weights is '0123', not '4567'"):
+        saved.check({**now, "chooser_weights": "4567"}, resume=True)
