@@ -1,11 +1,11 @@
 """Finding the lines of a level 2 picture, cutting them out and joining them to one strip.
 
-`locate` is our own way, `locate_document` the source document's, kept to compare with. Runs in data workers: no jax here.
+`locate` is our own way, `locate_document` the source document's. Runs in data workers: no jax here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -31,6 +31,9 @@ class Located(NamedTuple):
 
     boxes: tuple[Box, ...]
     stages: dict[str, np.ndarray]
+
+
+Locate = Callable[[np.ndarray], Located]  # a way to find lines, of a picture (H, W, 3) uint8 RGB
 
 
 class NoFormula(UnreadableImage):
@@ -271,3 +274,6 @@ def locate_document(image: np.ndarray) -> Located:
             boxes.append(box.grown(5, height, width))
     boxes.sort(key=lambda box: box.y0)
     return Located(tuple(boxes), {"equalized": equalized, "blurred": blurred, "joined": closed, "mask": mask})
+
+
+WAYS: dict[str, Locate] = {"ours": locate, "document": locate_document}

@@ -13,6 +13,8 @@ put together anew:
     python -m experiments.level2 --recipe=quick --data_dir=strips
     python -m experiments.level2 --lr_schedule=step --data_dir=strips --recombine
 
+The document's own steps find them with ``crnn-jax locate --way=document``.
+
 ``document``, the default, is the source document's recipe, which reads 99.77% there; it is meant for a GPU. Its other schedule:
 
     python -m experiments.level2 --lr_schedule=alternate

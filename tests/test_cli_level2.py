@@ -49,25 +49,30 @@ def test_generated_labels_have_values(pictures):
         assert Level2().value(text) == value
 
 
-def test_locate_saves_each_stage(capsys, pictures, tmp_path):
-    status, lines, _ = run(capsys, "locate", pictures / "0.png", "--out", tmp_path / "out")
+@pytest.mark.parametrize(
+    ("way", "stages"),
+    [("ours", ("1-marked", "2-dense", "3-joined")), ("document", ("1-equalized", "2-blurred", "3-joined", "4-mask"))],
+)
+def test_locate_saves_each_stage(capsys, pictures, tmp_path, way, stages):
+    status, lines, _ = run(capsys, "locate", pictures / "0.png", "--out", tmp_path / "out", "--way", way)
     count = int(lines[0].split()[0])
     assert status == 0
     names = {path.stem for path in (tmp_path / "out").iterdir()}
-    assert names == {"1-marked", "2-dense", "3-joined", "boxes", "strip", *(f"line-{i + 1}" for i in range(count))}
+    assert names == {*stages, "boxes", "strip", *(f"line-{i + 1}" for i in range(count))}
     boxes, whole = read_image(tmp_path / "out" / "boxes.png"), read_image(pictures / "0.png")
     assert boxes.shape == whole.shape
     assert (boxes != whole).any()
 
 
-def test_locate_names_pictures_without_a_formula_and_does_the_rest(capsys, pictures, tmp_path):
+@pytest.mark.parametrize("way", ["ours", "document"])
+def test_locate_names_pictures_without_a_formula_and_does_the_rest(capsys, pictures, tmp_path, way):
     folder = tmp_path / "mixed"
     folder.mkdir()
     Image.open(pictures / "0.png").save(folder / "0.png")
     Image.new("RGB", (900, 500), "white").save(folder / "1.png")
     text = (pictures / "labels.txt").read_text(encoding="utf-8").splitlines()[0]
     (folder / "labels.txt").write_text(f"{text}\n{text}\n{text}\n", encoding="utf-8")
-    status, lines, err = run(capsys, "locate", folder, "--out", tmp_path / "out", "--workers", 1)
+    status, lines, err = run(capsys, "locate", folder, "--out", tmp_path / "out", "--workers", 1, "--way", way)
     assert status == 1
     assert "1.png: no line of text was found where two or three are expected" in err
     assert "labels.txt, line 3: 2.png isn't among the pictures" in err

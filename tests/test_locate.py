@@ -50,6 +50,11 @@ def test_the_documents_steps_find_the_lines_too():
     assert sum(counts) >= 7
 
 
+@pytest.mark.parametrize("shape", [(400, 800), (1, 1), (3, 2000)])
+def test_the_documents_steps_find_nothing_in_an_empty_picture(shape):
+    assert not locate.locate_document(np.full((*shape, 3), 247, np.uint8)).boxes
+
+
 def test_faint_text_is_found_more_often_than_by_the_documents_steps():
     ours = theirs = 0
     for i in range(12):

@@ -82,6 +82,12 @@ def add(commands: Commands) -> None:
         help="folder; of one picture: each stage, the boxes, the lines and the strip; of more: a strip each, their lines in"
         " crops/, and labels.tsv where there are labels",
     )
+    finder.add_argument(
+        "--way",
+        choices=tuple(locate.WAYS),
+        default="ours",
+        help="how lines are found; document: by the source document's steps",
+    )
     finder.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes")
 
 
@@ -203,8 +209,9 @@ def _locate(arguments: argparse.Namespace) -> int:
 
     paths = find_images(arguments.paths)
     out: Path = arguments.out
+    way = locate.WAYS[arguments.way]
     if len(paths) == 1 and not Path(arguments.paths[0]).is_dir():
-        print(f"{crops.save_stages(paths[0], out)} lines, see {out}")
+        print(f"{crops.save_stages(paths[0], out, way)} lines, see {out}")
         return 0
     if inside := [path for path in paths if path.parent.resolve() == out.resolve()]:
         raise UserError(f"--out={out}: strips would be written over {inside[0]} and the like: name another folder")
@@ -215,7 +222,7 @@ def _locate(arguments: argparse.Namespace) -> int:
     folders = [Path(path) for path in arguments.paths if has_labels(path)]
     labels = [parse_labels(folder) for folder in folders]
     with progress_bar(len(paths), unit="image", description="locate", leave=False) as bar:
-        problems = crops.save_all_crops(paths, out, arguments.workers, bar.update)
+        problems = crops.save_all_crops(paths, out, arguments.workers, bar.update, way)
     good, wrong = [], [problem for each in labels for problem in each.problems if not problem.harmless]
     given = set(paths)
     located = given - set(problems)

@@ -18,15 +18,20 @@ from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.data.processes import serve_parent
 from crnn_jax.errors import UserError
 from crnn_jax.files import write_whole, writing
-from crnn_jax.locate import Located, NoFormula, join, lines, locate
+from crnn_jax.locate import Locate, Located, NoFormula, join, lines, locate
 
 _TABLE, _COLUMNS = "labels.tsv", ("file", "text", "value")
 CROPS = "crops"  # folder of the lines, N_0.png ... for N.png, from top to bottom
 _GREEN = (0, 160, 0)
 
 
-def save_stages(path: Path, out: Path) -> int:
+def save_stages(path: Path, out: Path, way: Locate = locate) -> int:
     """Locates one picture and saves how: the stages, the boxes drawn on the picture, the lines and the joined strip.
+
+    Args:
+        path: of the picture.
+        out: folder.
+        way: how lines are found, one of `crnn_jax.locate.WAYS`.
 
     Returns:
         How many lines there are.
@@ -36,7 +41,7 @@ def save_stages(path: Path, out: Path) -> int:
         UserError: the folder can't be written.
     """
     image = read_image(path)
-    located = locate(image)
+    located = way(image)
     drawn = image.copy()
     for box in located.boxes:
         cv2.rectangle(drawn, (box.x0, box.y0), (box.x1 - 1, box.y1 - 1), _GREEN, 2)
@@ -47,15 +52,15 @@ def save_stages(path: Path, out: Path) -> int:
     return len(crops)
 
 
-def save_crops(path: Path, name: str, out: Path) -> None:
-    """Saves the strip of a picture as ``NAME.png``, and its lines in `CROPS`.
+def save_crops(path: Path, name: str, out: Path, way: Locate = locate) -> None:
+    """Saves the strip of a picture as ``NAME.png``, and its lines in `CROPS`; ``way`` as of `save_stages`.
 
     Raises:
         UnreadableImage: the picture can't be read, or doesn't hold a formula.
         UserError: the folder can't be written.
     """
     image = read_image(path)
-    crops = _lines(path, image, locate(image))
+    crops = _lines(path, image, way(image))
     _save({f"{CROPS}/{name}_{i}": crop for i, crop in enumerate(crops)} | {name: join(crops)}, out)
     crop_path(out, name, len(crops)).unlink(missing_ok=True)  # of another picture of that name, located before
 
@@ -68,7 +73,7 @@ def _lines(path: Path, image: np.ndarray, located: Located) -> list[np.ndarray]:
 
 
 def save_all_crops(
-    paths: Sequence[Path], out: Path, workers: int, after_each: Callable[[], object] = lambda: None
+    paths: Sequence[Path], out: Path, workers: int, after_each: Callable[[], object] = lambda: None, way: Locate = locate
 ) -> dict[Path, str]:
     """`save_crops` for many pictures, in several processes.
 
@@ -77,6 +82,7 @@ def save_all_crops(
         out: folder.
         workers: processes.
         after_each: called after each picture.
+        way: as of `save_stages`.
 
     Returns:
         What is wrong with those that have no strip.
@@ -87,7 +93,7 @@ def save_all_crops(
     problems: dict[Path, str] = {}
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), serve_parent)
     try:
-        jobs = {pool.submit(save_crops, path, path.stem, out): path for path in paths}
+        jobs = {pool.submit(save_crops, path, path.stem, out, way): path for path in paths}
         for job in as_completed(jobs):
             error = job.exception()
             if isinstance(error, UnreadableImage):

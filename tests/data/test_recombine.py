@@ -45,6 +45,15 @@ def test_assignments_come_from_other_pictures_of_the_same_variable(located):
     assert {line.text for line in source.assignments[first[0][0]]} == {first[0], f"{first[0][0]}=1"}
 
 
+def test_lines_that_are_cut_in_the_document_s_way_are_put_together_too(located, tmp_path):
+    pictures = located.parent / "pictures"
+    assert main(["locate", str(pictures), "--out", str(tmp_path), "--workers", "1", "--way", "document"]) == 0
+    task = tasks.recombined(tasks.level2(), tmp_path, train=5, validation=2)
+    assert Level2().contains(task.source("train", 0)[0].text)
+    ours, theirs = (read_image(folder / "0.png").shape for folder in (located, tmp_path))
+    assert ours != theirs
+
+
 def test_the_first_pictures_train_and_the_next_validate(located):
     task = tasks.recombined(tasks.level2(), located, train=5, validation=2)
     labels = read_labels(located)
