@@ -42,6 +42,11 @@ def columns(text: str, after: str = "") -> int:
     return len(text) + sum(a == b for a, b in pairwise(after[-1:] + text))
 
 
+# Columns that there should be for each that a text needs. With twice as many as characters CTC learns better, the source
+# document found; a height that we choose for pictures of one's own leaves half as many more as are needed.
+SPARE, AMPLE = 1.5, 2.0
+
+
 class Grammar(ABC):
     """A set of texts, read character by character; an object of constants, without state of its own.
 

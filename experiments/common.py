@@ -15,7 +15,7 @@ import crnn_jax
 from crnn_jax.data.contrast import EQUALIZE, Equalize
 from crnn_jax.errors import Interrupted, UserError
 from crnn_jax.host import keep_compilations, prepare_cpu, prepare_gpu
-from crnn_jax.models.config import BACKBONES, HEADS, RECURRENCES
+from crnn_jax.models.config import BACKBONES, HEADS, INITIALIZATIONS, RECURRENCES
 from crnn_jax.tasks import BAD_EXAMPLES, BadExamples, Task, from_folder
 from crnn_jax.training.config import BATCH_NORMS, DRAWINGS, DTYPES, ON_NAN, OPTIMIZERS, SCHEDULES, Config
 from crnn_jax.training.log import log_to_stderr, logger
@@ -60,6 +60,14 @@ _OVERRIDES: dict[str, flags.FlagHolder[Any]] = {
     "backbone": flags.DEFINE_enum("backbone", None, BACKBONES, "convolutions"),
     "rnn": flags.DEFINE_enum("rnn", None, RECURRENCES, "what lets columns see each other"),
     "head": flags.DEFINE_enum("head", None, HEADS, "what makes characters of the columns"),
+    "dropout": flags.DEFINE_float(
+        "dropout", None, "share of the features dropped after the dense layer and before the classifier; 0: none", lower_bound=0
+    ),
+    "dropout_dense": flags.DEFINE_bool("dropout_dense", None, "drop features after the dense layer too"),
+    "initialization": flags.DEFINE_enum("initialization", None, INITIALIZATIONS, "of convolutions and the dense layer"),
+    "rnn_initialization": flags.DEFINE_enum(
+        "rnn_initialization", None, INITIALIZATIONS, "of what recurrent layers make of their input"
+    ),
     "epochs": flags.DEFINE_integer("epochs", None, "validations of a run", lower_bound=1),
     "steps_per_epoch": flags.DEFINE_integer("steps_per_epoch", None, "batches of an epoch", lower_bound=1),
     "batch_size": flags.DEFINE_integer("batch_size", None, "pictures of a batch, over all devices", lower_bound=1),

@@ -22,7 +22,7 @@ from crnn_jax.locate import NoFormula, find_strip, split
 PADDING = -1  # stands for an index where a batch holds no example
 BATCH_SIZE = 64  # pictures read at a time, where nobody asks for another number
 ENDLESS = 2**40  # examples of a source that draws as many as one asks for
-STEP = 8  # pixels: widths that vary are multiples of it, so that no column of any backbone is lost at the right
+STEP = 8  # pixels: widths that vary are multiples of it, so that no column of a padded backbone is lost at the right
 
 
 class Example(NamedTuple):

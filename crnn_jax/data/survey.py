@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from crnn_jax.data.folder import Labelled, Problem, picture_sizes
-from crnn_jax.grammar import columns
+from crnn_jax.grammar import SPARE, columns
 
 FEW = 10  # labels with a character, below which it is rare
 HEIGHTS = (32, 48, 64, 80, 96)  # pixels
-_SPARE, _NEARLY_ALL = 1.5, 0.95  # columns for each that a text needs; share of the texts that should have them
+_NEARLY_ALL = 0.95  # share of the texts that should have columns to spare
 _NUMBER_BESIDE = re.compile(r"\S -?[\d.]+$")
 PIXELS_OF_A_COLUMN = 8  # of `light` and the other networks with three poolings
 
@@ -69,7 +69,7 @@ def narrow_pictures(rows: Sequence[Labelled], sizes: Mapping[Path, tuple[int, in
 
 def suiting_height(rows: Sequence[Labelled], sizes: Mapping[Path, tuple[int, int]]) -> int:
     """The least of `HEIGHTS` at which nearly all texts have columns to spare; the largest where none does."""
-    needed = np.array([PIXELS_OF_A_COLUMN * columns(row.text) * _SPARE for row in rows if row.path in sizes])
+    needed = np.array([PIXELS_OF_A_COLUMN * columns(row.text) * SPARE for row in rows if row.path in sizes])
     proportions = np.array([sizes[row.path][0] / sizes[row.path][1] for row in rows if row.path in sizes])
     enough = (height for height in HEIGHTS if np.mean(proportions * height >= needed) >= _NEARLY_ALL)
     return next(enough, HEIGHTS[-1])

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from crnn_jax.errors import UserError
 
-Backbone = Literal["vgg222", "vgg346", "light", "fine", "resnet", "densenet"]
+Backbone = Literal["vgg222", "vgg2222", "vgg346", "light", "fine", "resnet", "densenet"]
 Recurrence = Literal["gru", "lstm", "conv", "none"]
 Head = Literal["ctc", "attention"]
 Initialization = Literal["he_uniform", "he_normal", "lecun_normal", "glorot_uniform"]
@@ -23,7 +23,7 @@ class Architecture:
     """A network's structure.
 
     Attributes:
-        backbone: convolutions; see `crnn_jax.models.backbones`.
+        backbone: convolutions; see `crnn_jax.models.backbones`. A column of ``vgg2222`` spans 16 pixels, of the others 8.
         rnn: what lets the columns see each other: recurrent layers, convolutions (`crnn_jax.models.temporal`), or nothing.
         hidden: size of the dense layer and of each direction of the recurrent layers.
         dropout: share of features dropped after the dense layer and before the classifier.

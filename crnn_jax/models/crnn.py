@@ -18,7 +18,11 @@ from crnn_jax.models.config import Architecture
 from crnn_jax.models.recurrent import Bidirectional, BidirectionalGRU, BidirectionalLSTM
 from crnn_jax.models.temporal import TemporalConvolutions
 
-_VGG: dict[str, tuple[tuple[int, ...], Padding]] = {"vgg222": ((2, 2, 2), "VALID"), "vgg346": ((3, 4, 6), "SAME")}
+_VGG: dict[str, tuple[tuple[int, ...], Padding]] = {
+    "vgg222": ((2, 2, 2), "VALID"),
+    "vgg2222": ((2, 2, 2, 2), "VALID"),  # leaves 900 pixels 52 columns: the source document had some 50 before it took vgg346
+    "vgg346": ((3, 4, 6), "SAME"),
+}
 _OTHERS: dict[str, type[Light | ResNet | DenseNet]] = {"light": Light, "fine": Fine, "resnet": ResNet, "densenet": DenseNet}
 _RECURRENT: dict[str, type[Bidirectional]] = {"gru": BidirectionalGRU, "lstm": BidirectionalLSTM}
 
@@ -98,7 +102,7 @@ class CRNN(nn.Module):
         x = (images[..., : self.channels].astype(self.dtype) - 127.5) / 127.5
         x = self._backbone(normalization)(x, widths if self.masked else None)
         batch, rows, columns, channels = x.shape
-        x = x.transpose(0, 2, 1, 3).reshape(batch, columns, rows * channels)
+        x = _with_a_column(x.transpose(0, 2, 1, 3).reshape(batch, columns, rows * channels))
         init = getattr(nn.initializers, a.initialization)()
         x = nn.Dense(a.hidden, kernel_init=init, use_bias=False, dtype=self.dtype, name="columns")(x)
         x = Normalization(**normalization)(x)
@@ -119,10 +123,7 @@ class CRNN(nn.Module):
         logits = nn.Dense(self.classes, dtype=self.dtype, name="classifier")(x).astype(jnp.float32)
         if a.head == "attention":
             return positions_in_a_row(logits, lengths > 0)
-        logits = logits[:, a.drop_columns :]
-        # Pictures that are too narrow for a column have one that doesn't count: nothing can be made of arrays without any.
-        logits = jnp.pad(logits, ((0, 0), (0, max(0, 1 - logits.shape[1])), (0, 0)))
-        return logits, jnp.maximum(lengths - a.drop_columns, 0)
+        return _with_a_column(logits[:, a.drop_columns :]), jnp.maximum(lengths - a.drop_columns, 0)
 
     def _backbone(self, normalization: dict[str, Any]) -> nn.Module:
         a = self.architecture
@@ -130,6 +131,11 @@ class CRNN(nn.Module):
             return _OTHERS[a.backbone](a.initialization, normalization)
         depths, padding = _VGG[a.backbone]
         return VGG(depths, padding, a.initialization, normalization)
+
+
+def _with_a_column(x: jax.Array) -> jax.Array:
+    """(B, T, C), of pictures that are too narrow for a column with one that doesn't count: of none nothing can be made."""
+    return x if x.shape[1] else jnp.pad(x, ((0, 0), (0, 1), (0, 0)))
 
 
 def used_widths(images: jax.Array | np.ndarray) -> jax.Array:

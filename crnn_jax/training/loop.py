@@ -35,7 +35,7 @@ from crnn_jax.training.profiling import Profile
 from crnn_jax.training.report import Report, judge, summary
 from crnn_jax.training.rundir import RunDirectory, describe
 from crnn_jax.training.schedules import make_schedule, without_memory
-from crnn_jax.training.setup import build, check, default_devices, name_devices
+from crnn_jax.training.setup import build, check, default_devices, name_devices, scarce_columns
 from crnn_jax.training.signals import stop_signals
 from crnn_jax.training.state import TrainState, parameter_count
 from crnn_jax.weights import digest
@@ -161,6 +161,8 @@ class _Run:
         network = f"{config.backbone}, {self._parameters:,} parameters, on {name_devices(self._devices)}"
         work = f"{config.epochs} epochs of {config.steps_per_epoch} batches of {config.batch_size} pictures"
         logger.info("%s: %s", network, work)
+        if scarce := scarce_columns(self._task, config):
+            logger.info("%s", scarce)
         bar = progress_bar(config.total_steps, self._step, description=self._task.name, shown=hosts.is_main())
         with closing(Profile(self._directory.profile, config.profile_steps)) as profile, bar:
             while not self._finished:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from crnn_jax.device_drawing import make_draw
 from crnn_jax.errors import UserError
+from crnn_jax.grammar import AMPLE
 from crnn_jax.loading import load
 from crnn_jax.models.crnn import CRNN, output_columns
 from crnn_jax.recognizer import Recognizer
@@ -73,6 +74,17 @@ def _check_fit(task: Task, config: Config, devices: Sequence[jax.Device]) -> Non
             f"too few columns: texts of {task.max_length} characters need {needed}, and {config.backbone} gives {columns} for a"
             f" width of {width} pixels: use wider pictures or another backbone"
         )
+
+
+def scarce_columns(task: Task, config: Config) -> str | None:
+    """What to tell of a run whose columns are enough, but so few that CTC may learn slowly; None: nothing."""
+    columns = task.preparation.lines * output_columns(config.architecture, task.preparation.width)
+    if config.head != "ctc" or columns >= AMPLE * task.max_length:
+        return None
+    return (
+        f"{columns} columns for texts of up to {task.max_length} characters: with fewer than {AMPLE:g} for each CTC learns more"
+        " slowly; wider pictures or another backbone have more"
+    )
 
 
 def _load_chooser(task: Task, config: Config) -> Recognizer | None:

@@ -59,6 +59,7 @@ def test_help_lists_the_options():
         (["--recipe=slow"], "slow"),
         (["--epochs=0"], "epochs"),
         (["--learning_rate=0"], "learning_rate must be above 0"),
+        (["--dropout=1"], "dropout must be at least 0 and below 1"),
         (["quick"], "options are written --name=value"),
         (["--workdir=/proc/nothing/here"], "can't be written"),
         (["--init_from="], "--init_from is empty"),

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
 from crnn_jax.cli import main
 from crnn_jax.training.schedules import make_schedule
+from experiments import common
 from experiments.level2 import RECIPES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,6 +30,16 @@ def test_document_recipe_is_the_document_s():
     rates = [float(schedule(350 * epoch)) for epoch in (0, 49, 50, 99, 100, 149)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
     assert recipe.schedule_epochs == {"alternate": 100}  # of which the first 20 are at 1e-3
+
+
+def test_what_the_document_tried_before_has_flags():
+    recipe = RECIPES["document"]
+    with flagsaver.flagsaver():
+        flags.FLAGS(["level2", "--dropout=0.25", "--nodropout_dense", "--initialization=he_normal", "--backbone=vgg2222"])
+        _, config = common._chosen(recipe, common.from_folder, lambda task: task, [""])
+    assert (config.dropout, config.dropout_dense, config.initialization) == (0.25, False, "he_normal")
+    assert config.backbone == "vgg2222"
+    assert config.rnn_initialization == recipe.config.rnn_initialization == "glorot_uniform"
 
 
 def test_quick_validates_on_whole_canvases():

@@ -14,6 +14,7 @@ from crnn_jax.models.crnn import CRNN, dropout, geometry, in_a_row, output_colum
 from crnn_jax.training.state import parameter_count
 
 DOCUMENT = Architecture(backbone="vgg222", dropout=0.2, drop_columns=2)
+FOUR_POOLINGS = Architecture(backbone="vgg2222")
 LIGHT = Architecture(backbone="light")
 OTHERS = [Architecture(backbone=name) for name in ("vgg346", "fine", "resnet", "densenet")]
 
@@ -43,7 +44,7 @@ def test_document_s_network_has_its_size_and_columns():
     assert lengths.tolist() == [15]
 
 
-@pytest.mark.parametrize("architecture", [DOCUMENT, LIGHT, *OTHERS])
+@pytest.mark.parametrize("architecture", [DOCUMENT, FOUR_POOLINGS, LIGHT, *OTHERS])
 @pytest.mark.parametrize("width", [60, 100, 163, 170, 177, 200])
 def test_geometry_agrees_with_the_arrays(architecture, width):
     model = CRNN(architecture, 37)
@@ -157,6 +158,14 @@ def test_level_2_s_network_has_its_columns():
     convolutions = sum(9 * i * o + 2 * o for i, o in depths)
     dense, gru = 10 * 128 * 128 + 2 * 128, 128 * 384 * 2 + 384 + 128
     assert parameter_count(variables["params"]) == convolutions + dense + 4 * gru + 256 * 45 + 45 == 1_532_493
+
+
+def test_four_poolings_leave_level_2_some_fifty_columns():
+    assert geometry(FOUR_POOLINGS).columns(900) == 52
+    model = CRNN(FOUR_POOLINGS, 45, masked=True)
+    images, widths = jax.ShapeDtypeStruct((1, 81, 900, 3), jnp.uint8), jax.ShapeDtypeStruct((1,), jnp.int32)
+    (logits, _), _ = jax.eval_shape(model.init_with_output, jax.random.key(0), images, widths)
+    assert logits.shape == (1, 52, 45)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from PIL import Image
 from sources import Bars, Blank, Broken, Failing, Interrupting, bars_task
 
 import crnn_jax
-from crnn_jax import Config, UserError, weights
+from crnn_jax import Config, UserError, tasks, weights
 from crnn_jax.data.folder import split_of
 from crnn_jax.errors import Interrupted
 from crnn_jax.locate import NoFormula
@@ -25,6 +25,7 @@ from crnn_jax.tasks import from_folder
 from crnn_jax.training import loop, profiling, report, steps
 from crnn_jax.training.checkpoint import Checkpoints
 from crnn_jax.training.loop import train
+from crnn_jax.training.setup import scarce_columns
 
 # Without recurrent layers, because the suite spends its time on compilation; test_kill has them.
 TINY = Config(
@@ -400,6 +401,25 @@ def test_texts_longer_than_the_columns_are_refused_before_training(tmp_path):
     with pytest.raises(UserError, match="texts of 9 characters need 9, and light gives 8"):
         run(tmp_path, bars_task(max_length=9))
     assert not list(tmp_path.iterdir())
+
+
+def test_columns_for_less_than_twice_the_longest_text_are_told_once(tmp_path, caplog):
+    run(tmp_path, bars_task(max_length=5), dataclasses.replace(TINY, epochs=1, steps_per_epoch=1))
+    assert caplog.text.count("8 columns for texts of up to 5 characters") == 1
+
+
+@pytest.mark.parametrize(
+    ("preparation", "config", "told"),
+    [
+        (tasks.LEVEL2_STRIPS, Config(backbone="vgg346", drop_columns=2), None),
+        (tasks.LEVEL2_STRIPS, Config(backbone="vgg2222", drop_columns=2), "66 columns for texts of up to 46 characters"),
+        (tasks.LEVEL2_STRIPS, Config(backbone="vgg2222", head="attention"), None),
+        (tasks.LEVEL2_LINES, Config(), None),  # 88 in each of three lines
+    ],
+)
+def test_how_many_columns_are_few(preparation, config, told):
+    said = scarce_columns(dataclasses.replace(tasks.level2(), preparation=preparation), config)
+    assert said is None if told is None else said.startswith(told)
 
 
 def test_pictures_too_low_for_a_backbone_are_refused(tmp_path):
