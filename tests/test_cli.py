@@ -5,6 +5,7 @@ import re
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 from PIL import Image
 from sources import Bars
 
@@ -131,6 +132,8 @@ def test_pictures_of_other_kinds_are_read(capsys, trained, folder):
         (["check", "."], "--names"),
         (["evaluate", "."], "--names"),
         (["serve", "--host", "nowhere.invalid"], "can't listen"),
+        (["describe", "nowhere"], "no such directory"),
+        (["describe", "captcha,captcha-light"], "takes one network"),
         (["evaluate", "nowhere", "--model", "x"], "no such folder"),
         (["generate", "captcha", "--count", "1", "--out", "new", "--variant", "faint"], "captcha has no variants"),
         (["generate", "level1", "--count", "1", "--out", "new", "--variant", "loud"], "no variant 'loud' of level1"),
@@ -319,6 +322,20 @@ def test_status_says_how_far_a_run_is(trained, capsys, tmp_path):
     assert "to go" not in out
     assert main(["status", str(tmp_path)]) == 1
     assert "holds no run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["level1-light", "level2", "run"])
+def test_describe_tells_what_a_network_is_and_its_layers(capsys, trained, name):
+    status, lines, _ = run(capsys, "describe", trained if name == "run" else name)
+    assert status == 0
+    assert max(map(len, lines)) <= 120
+    network = crnn_jax.load(trained if name == "run" else name)
+    told, table = "\n".join(lines[: lines.index("")]), lines[lines.index("") + 1 :]
+    assert f"characters  {network.alphabet.size - 1}: " in told
+    assert all(what in told for what in (f"height={network.preparation.height}", "learning_rate=", "cer="))
+    params = traverse_util.flatten_dict(network.variables["params"])
+    assert {line.split()[0] for line in table[2:-1]} == {"/".join(path[:-1]) for path in params}
+    assert table[-1].split() == ["all", f"{sum(array.size for array in params.values()):,}"]
 
 
 def test_a_grammar_of_ones_own_says_what_is_read(capsys, trained, folder, tmp_path, monkeypatch):

@@ -1,5 +1,5 @@
-"""The command line: ``crnn-jax read``, ``vote``, ``evaluate``, ``generate``, ``check``, ``locate``, ``status``, ``compare``,
-``export`` and ``serve``.
+"""The command line: ``crnn-jax read``, ``vote``, ``evaluate``, ``generate``, ``check``, ``locate``, ``describe``, ``status``,
+``compare``, ``export`` and ``serve``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from crnn_jax import __version__
-from crnn_jax.cli import evaluating, folders, reading, runs
+from crnn_jax.cli import describing, evaluating, folders, reading, runs
 from crnn_jax.errors import UserError
 
 INTERRUPTED = 130
@@ -49,6 +49,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="crnn-jax", description="Reads text in pictures with a trained network.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (reading, evaluating, folders, runs):
+    for group in (reading, evaluating, folders, describing, runs):
         group.add(commands)
     return parser
