@@ -22,9 +22,8 @@ from experiments import common
 from experiments.common import Recipe
 
 RECIPES = {
-    # Batches of 128, 400 an epoch, 20 epochs at 1e-3 and 20 at 1e-4, with Keras's defaults for BatchNorm and Adam. Four things
-    # differ: Adam's moments go on from the first 20 epochs to the others, the backward GRUs are aligned in time with the
-    # forward ones, what BatchNorm would cancel has no bias, and the classifier begins as Flax has it, with LeCun's normal.
+    # Batches of 128, 400 an epoch, 20 epochs at 1e-3 and 20 at 1e-4, with Keras's defaults for BatchNorm. docs/tasks.md lists
+    # what differs.
     "document": Recipe(
         tasks.captcha(),
         Config(

@@ -23,8 +23,8 @@ from experiments import common
 from experiments.common import Recipe
 
 RECIPES = {
-    # 50 epochs of 100,000 pictures with Adam at its default rate, drawn as the document's author drew them. The document does
-    # not name the size of a batch: this one is its captcha recipe's. The network differs as in its captcha recipe.
+    # 50 epochs of 100,000 pictures with Adam at its default rate, drawn as the document's author drew them. docs/tasks.md lists
+    # what differs.
     "document": Recipe(
         tasks.level1("author", equalize="never"),
         Config(

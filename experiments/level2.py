@@ -49,8 +49,8 @@ _TRAIN = flags.DEFINE_integer("recombine_train", 89_600, "pictures that give the
 _VALIDATION = flags.DEFINE_integer("recombine_validation", 10_240, "pictures to validate on, the next ones", lower_bound=1)
 
 RECIPES = {
-    # 50 epochs at each of 1e-3, 1e-4 and 1e-5. The document names 350 * 256 examples an epoch. Contrasts stay as they are, and
-    # the network differs as in its captcha recipe.
+    # 50 epochs at each of 1e-3, 1e-4 and 1e-5. The document names 350 * 256 examples an epoch. docs/tasks.md lists what
+    # differs.
     "document": Recipe(
         replace(tasks.level2(), preparation=replace(tasks.LEVEL2_STRIPS, equalize="never")),
         Config(
