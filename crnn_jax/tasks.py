@@ -6,7 +6,6 @@ import functools
 import hashlib
 import inspect
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -401,17 +400,13 @@ def folder(
         raise UserError(f"{path}: no picture can be read")
     height = height or survey.suiting_height(rows, sizes)
     logger.info("pictures are brought to a height of %d pixels", height)
-    proportions = sorted(width / rows for width, rows in sizes.values())
-    # A few widths that as many pictures need each: a batch is as wide as its widest picture.
-    quartile, half, most, nearly_all = (
-        proportions[round(share * (len(proportions) - 1))] * height for share in (0.25, 0.5, 0.75, 0.95)
-    )
-    needed = (quartile, half, most, nearly_all, min(proportions[-1] * height, 2 * nearly_all))  # one odd picture is shrunk
-    widths = tuple(sorted({max(_NARROWEST, -(-math.ceil(width) // _WIDTH_STEP) * _WIDTH_STEP) for width in needed}))
+    preparation = survey.suiting_preparation(sizes, height, colour)
+    if squeezed := list(survey.squeezed_pictures(rows, sizes, preparation)):
+        logger.warning("%s%s", squeezed[0], f"; and {len(squeezed) - 1} more pictures" if squeezed[1:] else "")
     task = Task(
         name="folder",
         alphabet=alphabet,
-        preparation=Preparation(height, widths[-1], equalize="never" if colour else "grey", widths=widths, enlarge=True),
+        preparation=preparation,
         max_length=max(map(len, texts), default=1),
         source=_FolderSplits({}),
         judge="",
@@ -423,7 +418,6 @@ def folder(
     return replace(task, source=source, data={**task.data, "augment": augment})
 
 
-_NARROWEST, _WIDTH_STEP = 32, 32  # pixels
 _SPARE_HEIGHT = 2  # times the network's, up to which pictures are changed at their own size
 
 

@@ -196,6 +196,22 @@ def test_what_a_folder_of_one_s_own_should_be_asked(tmp_path, capsys):
         assert (tmp_path / "plots" / f"{name}.png").stat().st_size > 2000
 
 
+def test_lines_that_are_far_longer_than_others_are_told(tmp_path, capsys):
+    labels = ["file\ttext"]
+    for i in range(40):
+        width, text = (1500, "ab" * 60) if i == 39 else (1200, "ab" * 20) if i == 38 else (160, "ab" * 5)
+        Image.fromarray(np.full((48, width, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+        labels.append(f"{i}.png\t{text}")
+    (tmp_path / "labels.tsv").write_text("\n".join(labels))
+    assert main(["check", str(tmp_path), "--height", "48"]) == 0
+    out = capsys.readouterr().out
+    assert "line 41: 'ababab" in out
+    assert "needs 120 columns, and a width of at most 320 pixels leaves 40: cut it into parts" in out
+    for line, height in ((40, 13), (41, 10)):
+        assert f"line {line}: {line - 2}.png is far wider than most: it becomes {height} pixels high instead of 48" in out
+    assert tasks.folder(tmp_path, height=48).preparation.width == 320
+
+
 def test_spaces_belong_to_texts_where_nothing_is_computed(tmp_path, capsys):
     texts = [f"B-MW {1000 + i}" for i in range(80)]
     folder = make(tmp_path / "plates", texts)
