@@ -389,6 +389,8 @@ def folder(
     if not has_labels(path):
         logger.info("%s: there is no %s: names are taken for texts", path, ", ".join(LABEL_FILES))
     rows = _rows_without(labels, [problem for problem in label_problems(labels) if not problem.harmless], bad_examples)
+    for problem in survey.texts_with_more(rows, labels.file):
+        logger.warning("%s", problem)
     texts = [row.text for row in rows]
     alphabet = Alphabet(alphabet) if isinstance(alphabet, str) else alphabet
     if alphabet is None:

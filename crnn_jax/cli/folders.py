@@ -131,8 +131,7 @@ def _check(arguments: argparse.Namespace) -> int:
     sizes = survey.sizes_of(labels.rows)
     scaled = ""
     if task is None:
-        problems += survey.numbers_beside(labels.rows, labels.file)
-        problems += survey.names_before(labels.rows, labels.file)
+        problems += survey.texts_with_more(labels.rows, labels.file)
         problems += survey.rare_characters(labels.rows, labels.file)
         if sizes:
             height = arguments.height or survey.suiting_height(labels.rows, sizes)

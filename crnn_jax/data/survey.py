@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import zlib
 from collections import Counter, defaultdict
@@ -46,19 +47,16 @@ def rare_characters(rows: Sequence[Labelled], file: Path) -> Iterator[Problem]:
         yield Problem(str(file), f"fewer than {FEW} labels have these characters: {listed}{more}", harmless=True)
 
 
-def numbers_beside(rows: Sequence[Labelled], file: Path) -> Iterator[Problem]:
-    """Texts that all end in a number of their own: perhaps a task's values."""
-    if file.suffix == ".txt" and rows and all(_NUMBER_BESIDE.search(row.text) for row in rows):
-        what = "all texts end in a space and a number; where it is a value and no part of the text, say --task"
-        yield Problem(str(file), what, harmless=True)
-
-
-def names_before(rows: Sequence[Labelled], file: Path) -> Iterator[Problem]:
-    """Texts that all begin with a picture's name."""
-    names = {path.name for path in file.parent.iterdir()} if file.suffix == ".txt" else set()
-    if rows and all(row.text.partition(" ")[0] in names for row in rows):
-        what = "all texts begin with a picture's name, which would be learned: line i, from 0, is the text of i.png alone"
-        yield Problem(str(file), f"{what}; for other names there is labels.tsv", harmless=True)
+def texts_with_more(rows: Sequence[Labelled], file: Path) -> Iterator[Problem]:
+    """What all texts of a ``labels.txt`` seem to have besides what is in their pictures: a value, or a picture's name."""
+    if file.name == "labels.txt" and rows:
+        if all(_NUMBER_BESIDE.search(row.text) for row in rows):
+            what = "all texts end in a space and a number, which would be learned: where it is a value and no part of the text"
+            mend = "check with --task, and train as level1 or level2, or with a --grammar that computes"
+            yield Problem(str(file), f"{what}, {mend}", harmless=True)
+        if all(os.path.isfile(file.parent / row.text.split()[0]) for row in rows):  # Path.is_file refuses long names
+            what = "all texts begin with a picture's name, which would be learned: line i, from 0, is the text of i.png alone"
+            yield Problem(str(file), f"{what}; for other names there is labels.tsv", harmless=True)
 
 
 def narrow_pictures(rows: Sequence[Labelled], sizes: Sizes, preparation: Preparation) -> Iterator[Problem]:

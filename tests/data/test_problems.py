@@ -212,19 +212,21 @@ def test_lines_that_are_far_longer_than_others_are_told(tmp_path, capsys):
     assert tasks.folder(tmp_path, height=48).preparation.width == 320
 
 
-def test_spaces_belong_to_texts_where_nothing_is_computed(tmp_path, capsys):
+def test_spaces_belong_to_texts_where_nothing_is_computed(tmp_path, capsys, caplog):
     texts = [f"B-MW {1000 + i}" for i in range(80)]
     folder = make(tmp_path / "plates", texts)
     assert [row.text for row in parse_labels(folder, values=False).rows] == texts
     sources = tasks.folder(folder)
     assert " " in sources.alphabet.characters
     assert sources.source("train", 0)[0].text in texts
+    assert "all texts end in a space and a number" in caplog.text
     assert main(["check", str(folder)]) == 1  # all pictures are the same
     assert "all texts end in a space and a number" in capsys.readouterr().out
 
 
-def test_names_of_pictures_in_the_texts_are_told(tmp_path, capsys):
-    folder = make(tmp_path / "named", ["0.png AB", "1.png CD"])
+@pytest.mark.parametrize("labels", [["0.png AB", "1.png CD"], ["0.png\tAB", "./1.png\tCD"]])
+def test_names_of_pictures_in_the_texts_are_told(tmp_path, capsys, labels):
+    folder = make(tmp_path / "named", labels)
     main(["check", str(folder)])
     out = capsys.readouterr().out
     assert "all texts begin with a picture's name" in out
