@@ -358,7 +358,8 @@ def folder(
     bad_examples: BadExamples = "refuse",
     learn_all: bool = False,
 ) -> Task:
-    """The pictures of a folder, of any size, with their texts: ``labels.txt``, ``labels.tsv`` or ``labels.csv``, or the names.
+    """The pictures of a folder, of any size, with their texts: ``labels.txt``, ``labels.tsv`` or ``labels.csv``, a file
+    ``NAME.gt.txt`` for each, or the names.
 
     Pictures keep their proportions and come in batches of a few widths. One in twenty is kept for the test and one for
     validation, by its name.

@@ -56,7 +56,7 @@ def texts_with_more(rows: Sequence[Labelled], file: Path) -> Iterator[Problem]:
             yield Problem(str(file), f"{what}, {mend}", harmless=True)
         if all(os.path.isfile(file.parent / row.text.split()[0]) for row in rows):  # Path.is_file refuses long names
             what = "all texts begin with a picture's name, which would be learned: line i, from 0, is the text of i.png alone"
-            yield Problem(str(file), f"{what}; for other names there is labels.tsv", harmless=True)
+            yield Problem(str(file), f"{what}; for other names there is labels.tsv: a name, a tab, a text", harmless=True)
 
 
 def narrow_pictures(rows: Sequence[Labelled], sizes: Sizes, preparation: Preparation) -> Iterator[Problem]:
