@@ -161,6 +161,20 @@ def test_a_picture_keeps_its_split():
     assert all(abs(splits.count(name) / 4000 - share) < 0.015 for name, share in (("test", 0.05), ("validation", 0.05)))
 
 
+def test_copies_under_the_same_name_keep_their_picture_s_split(tmp_path):
+    folder = make(tmp_path / "x", ["file\ttext", *(f"{i}.png\t{i}" for i in range(100))], pictures=100, name="labels.tsv")
+    (folder / "again").mkdir()
+    with (folder / "labels.tsv").open("a") as table:
+        for i in range(0, 100, 2):
+            (folder / "again" / f"{i}.png").write_bytes((folder / f"{i}.png").read_bytes())
+            table.write(f"again/{i}.png\t{i}\n")
+    task = tasks.folder(folder, augment=0)
+    splits = {split: task.source(split, 0) for split in ("train", "validation", "test")}
+    texts = {split: [text for _, text in source.rows] for split, source in splits.items()}
+    assert sum(map(len, texts.values())) == 150
+    assert sum(len(set(found)) for found in texts.values()) == 100
+
+
 def test_training_refuses_or_skips_bad_labels(tmp_path, caplog):
     folder = make(tmp_path / "x", [*LABELS, "1+1+1 4", "x+1+1"])
     with pytest.raises(UserError, match=r"line 101: '1\+1\+1' comes to 3, not 4; and 1 more.*bad_examples=skip"):
