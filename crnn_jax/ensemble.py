@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crnn_jax.box import Traced
-from crnn_jax.data.examples import BATCH_SIZE
+from crnn_jax.data.examples import BATCH_SIZE, Fitted
 from crnn_jax.decoding import Decode, Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar
@@ -71,6 +71,11 @@ class Ensemble:
         """
         decoder = Decoder(self.alphabet, self.grammar, decode)
         return read_together(self.members, images, decoder, batch_size)
+
+    def squeezed(self, picture: tuple[Traced, ...]) -> Fitted | None:
+        """See `Recognizer.squeezed`; of the first network that squeezes it."""
+        each = (member.squeezed(one) for member, one in zip(self.members, picture, strict=True))
+        return next(filter(None, each), None)
 
     def columns(self, picture: tuple[Traced, ...]) -> Columns:
         """The first network's columns of a picture that `prepare` gave."""

@@ -19,7 +19,7 @@ from crnn_jax import grammar as grammars
 from crnn_jax.ahead import ahead
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.box import Box, Part, Traced
-from crnn_jax.data.examples import BATCH_SIZE, Preparation
+from crnn_jax.data.examples import BATCH_SIZE, Fitted, Preparation
 from crnn_jax.data.images import check_array, read_image
 from crnn_jax.decoding import Decode, Decoded, Decoder
 from crnn_jax.errors import UserError
@@ -104,6 +104,9 @@ class Reader(Protocol[P]):
 
     def read_prepared(self, images: Iterable[P], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE) -> Iterator[Reading]:
         """See `Recognizer.read_prepared`."""
+
+    def squeezed(self, picture: P) -> Fitted | None:
+        """See `Recognizer.squeezed`; of several networks the first that squeezes it."""
 
     def columns(self, picture: P) -> Columns:
         """See `Recognizer.columns`; of several networks the first one's."""
@@ -247,6 +250,10 @@ class Recognizer:
         """
         decoder = Decoder(self.alphabet, self.grammar, decode)
         return read_together((self,), ((image,) for image in images), decoder, batch_size)
+
+    def squeezed(self, picture: Traced) -> Fitted | None:
+        """What became of a picture that `prepare` gave, if that is clearly lower than others because it is too wide."""
+        return self.preparation.squeezed(picture)
 
     def columns(self, picture: Traced) -> Columns:
         """The columns of a picture that `prepare` gave."""

@@ -375,7 +375,8 @@ def folder(
     bad_examples: BadExamples = "refuse",
     learn_all: bool = False,
 ) -> Task:
-    """The pictures of a folder, of any size, with their texts: ``labels.txt``, ``labels.tsv`` or ``labels.csv``, or the names.
+    """The pictures of a folder, of any size, with their texts: ``labels.txt``, ``labels.tsv`` or ``labels.csv``, a file
+    ``NAME.gt.txt`` for each, or the names.
 
     Pictures keep their proportions and come in batches of a few widths. One in twenty is kept for the test and one for
     validation, by its name.
@@ -406,6 +407,8 @@ def folder(
     if not has_labels(path):
         logger.info("%s: there is no %s: names are taken for texts", path, ", ".join(LABEL_FILES))
     rows = _rows_without(labels, [problem for problem in label_problems(labels) if not problem.harmless], bad_examples)
+    for problem in survey.texts_with_more(rows, labels.file):
+        logger.warning("%s", problem)
     texts = [row.text for row in rows]
     alphabet = Alphabet(alphabet) if isinstance(alphabet, str) else alphabet
     if alphabet is None:
@@ -417,17 +420,13 @@ def folder(
         raise UserError(f"{path}: no picture can be read")
     height = height or survey.suiting_height(rows, sizes)
     logger.info("pictures are brought to a height of %d pixels", height)
-    proportions = sorted(width / rows for width, rows in sizes.values())
-    # A few widths that as many pictures need each: a batch is as wide as its widest picture.
-    quartile, half, most, nearly_all = (
-        proportions[round(share * (len(proportions) - 1))] * height for share in (0.25, 0.5, 0.75, 0.95)
-    )
-    needed = (quartile, half, most, nearly_all, min(proportions[-1] * height, 2 * nearly_all))  # one odd picture is shrunk
-    widths = tuple(sorted({max(_NARROWEST, -(-math.ceil(width) // _WIDTH_STEP) * _WIDTH_STEP) for width in needed}))
+    preparation = survey.suiting_preparation(sizes, height, colour)
+    if squeezed := list(survey.squeezed_pictures(rows, sizes, preparation)):
+        logger.warning("%s%s", squeezed[0], f"; and {len(squeezed) - 1} more pictures" if squeezed[1:] else "")
     task = Task(
         name="folder",
         alphabet=alphabet,
-        preparation=Preparation(height, widths[-1], equalize="never" if colour else "grey", widths=widths, enlarge=True),
+        preparation=preparation,
         max_length=max(map(len, texts), default=1),
         source=_FolderSplits({}),
         judge="",
@@ -439,7 +438,6 @@ def folder(
     return replace(task, source=source, data={**task.data, "augment": augment})
 
 
-_NARROWEST, _WIDTH_STEP = 32, 32  # pixels
 _SPARE_HEIGHT = 2  # times the network's, up to which pictures are changed at their own size
 
 

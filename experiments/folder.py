@@ -5,8 +5,8 @@
     crnn-jax read MORE_PICTURES --model runs/folder-quick-MY_FOLDER
 
 The texts stand in ``labels.tsv`` or ``labels.csv`` (columns ``file`` and ``text``), in ``labels.txt`` (line i, from 0, is about
-``i.png``), or are the names of the files. Texts that follow a pattern are read better when it is given, and what is read then
-always follows it:
+``i.png``), in ``NAME.gt.txt`` beside ``NAME.png``, or are the names of the files (``docs/folder.md``). Texts that follow a
+pattern are read better when it is given, and what is read then always follows it:
 
     python -m experiments.folder --recipe=quick --data_dir=DATES --pattern='\\d{4}-\\d{2}-\\d{2}'
 

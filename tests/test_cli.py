@@ -1,6 +1,8 @@
 import json
 import os
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,8 +13,11 @@ from sources import Bars
 
 import crnn_jax
 from crnn_jax.cli import main
+from crnn_jax.cli.reading import FileReading, say_squeezed
+from crnn_jax.data.examples import Fitted
 from crnn_jax.data.images import read_image
 from crnn_jax.grammar import Level1
+from crnn_jax.recognizer import NOTHING_READ
 from crnn_jax.tasks import by_name
 
 COUNT = 5
@@ -336,6 +341,37 @@ def test_describe_tells_what_a_network_is_and_its_layers(capsys, trained, name):
     params = traverse_util.flatten_dict(network.variables["params"])
     assert {line.split()[0] for line in table[2:-1]} == {"/".join(path[:-1]) for path in params}
     assert table[-1].split() == ["all", f"{sum(array.size for array in params.values()):,}"]
+
+
+@pytest.fixture
+def keeping_proportions(monkeypatch):
+    """All networks that are loaded keep the proportions of pictures."""
+
+    def load(name, dtype, **others):
+        model = crnn_jax.load(name, dtype=dtype)
+        preparation = replace(model.preparation, widths=(model.preparation.width,), enlarge=True)
+        return crnn_jax.Recognizer(model.architecture, model.alphabet, preparation, model.variables)
+
+    monkeypatch.setattr("crnn_jax.ensemble.load", load)
+
+
+@pytest.mark.parametrize("command", ["read", "evaluate"])
+@pytest.mark.parametrize("models", [1, 2])
+def test_pictures_that_are_too_wide_are_named(capsys, trained, folder, keeping_proportions, command, models):
+    Image.fromarray(read_image(folder / "3.png")).resize((8 * Bars.WIDTH, Bars.HEIGHT)).save(folder / "3.png")
+    status, _, err = run(capsys, command, folder, "--model", ",".join([str(trained)] * models))
+    notes = [line for line in err.splitlines() if "too wide" in line]
+    assert status == 0
+    assert len(notes) == 1
+    assert notes[0].startswith(f"note: {folder / '3.png'}: is too wide: the network saw it 2 pixels high instead of 16")
+
+
+def test_of_many_pictures_that_are_too_wide_the_others_are_counted(capsys):
+    files = [FileReading(Path(f"{i}.png"), NOTHING_READ, Fitted(10, 320, 48)) for i in range(13)]
+    say_squeezed(files)
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 11
+    assert err[-1] == "note: 3 more pictures are too wide"
 
 
 def test_a_grammar_of_ones_own_says_what_is_read(capsys, trained, folder, tmp_path, monkeypatch):

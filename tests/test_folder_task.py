@@ -168,11 +168,12 @@ def test_a_folder_is_learned_read_and_taken_further(bars, tmp_path, caplog):
     np.testing.assert_allclose(np.asarray(before), np.asarray(after)[:, [0, 2, 3]], atol=1e-6)
 
 
-def test_one_odd_picture_does_not_set_the_width(bars, tmp_path):
+def test_one_odd_picture_does_not_set_the_width(bars, tmp_path, caplog):
     for path in sorted(bars.iterdir())[:60]:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     Image.new("RGB", (3000, 4)).save(tmp_path / "1_999.png")
     assert tasks.folder(tmp_path, height=16).preparation.width < 500
+    assert "1_999.png is far wider than most" in caplog.text
 
 
 def test_pictures_that_a_camera_stored_lying(tmp_path):

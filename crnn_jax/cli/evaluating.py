@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, add_names, load, need_labels, output
-from crnn_jax.cli.reading import escaped, read_files
+from crnn_jax.cli.reading import FileReading, escaped, read_files, say_squeezed
 from crnn_jax.data.folder import Labelled, read_labels
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.locate import NoFormula
@@ -62,10 +62,14 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         labels = read_labels(arguments.folder, names=arguments.names, values=False)
     judged: list[_Judged] = []
     failed: list[Labelled] = []
+    squeezed: list[FileReading] = []
     with progress_bar(len(labels), unit="image", description="evaluate", leave=False) as bar:
         files = read_files(model, [label.path for label in labels], arguments.decode)
-        for label, (path, reading) in zip(labels, files, strict=True):
+        for label, file in zip(labels, files, strict=True):
+            path, reading = file.path, file.reading
             bar.update()
+            if file.squeezed:
+                squeezed.append(file)
             if isinstance(reading, UnreadableImage):
                 print(f"{'note' if isinstance(reading, NoFormula) else 'error'}: {reading}", file=sys.stderr)
             if isinstance(reading, NoFormula):  # a mistake of ours, not of the file
@@ -74,6 +78,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
                 failed.append(label)
             else:
                 judged.append(_Judged(path, label.text, reading))
+    say_squeezed(squeezed)
     score = Score.of((j.reading.text for j in judged), (j.text for j in judged), model.grammar)
     low, high = wilson_interval(score.exact, score.examples)
     report: dict[str, Any] = {

@@ -138,13 +138,14 @@ def _check(arguments: argparse.Namespace) -> int:
     sizes = survey.sizes_of(labels.rows)
     scaled = ""
     if task is None:
-        problems += survey.numbers_beside(labels.rows, labels.file)
-        problems += survey.names_before(labels.rows, labels.file)
+        problems += survey.texts_with_more(labels.rows, labels.file)
         problems += survey.rare_characters(labels.rows, labels.file)
         if sizes:
             height = arguments.height or survey.suiting_height(labels.rows, sizes)
             scaled = f"; they are brought to a height of {height} pixels"
-            problems += survey.narrow_pictures(labels.rows, sizes, height)
+            preparation = survey.suiting_preparation(sizes, height)
+            problems += survey.narrow_pictures(labels.rows, sizes, preparation)
+            problems += survey.squeezed_pictures(labels.rows, sizes, preparation)
     for problem in problems:
         print(f"note: {problem}" if problem.harmless else f"error: {problem}")
     if arguments.plots:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from crnn_jax.ahead import ahead
 from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, load_each, model_for, output
-from crnn_jax.data.examples import BATCH_SIZE
+from crnn_jax.data.examples import BATCH_SIZE, Fitted
 from crnn_jax.data.folder import find_images, picture_sizes
 from crnn_jax.data.images import UnreadableImage, read_image
 from crnn_jax.training.log import progress_bar
@@ -25,6 +25,24 @@ if TYPE_CHECKING:
     from crnn_jax.recognizer import Reader, Reading
 
 P = TypeVar("P")
+
+_NAMED = 10  # pictures that are named before the others are counted
+
+
+class FileReading(NamedTuple):
+    """What was read from a file.
+
+    Attributes:
+        path: of the file.
+        reading: or why there is none.
+        squeezed: what became of a picture that was too wide.
+        grammar: that the text should be of.
+    """
+
+    path: Path
+    reading: Reading | UnreadableImage
+    squeezed: Fitted | None = None
+    grammar: Grammar | None = None
 
 
 def add(commands: Commands) -> None:
@@ -52,13 +70,17 @@ def _read(arguments: argparse.Namespace) -> int:
     paths = find_images(arguments.paths)
     models = load_each(arguments.model, paths, arguments.grammar, arguments.dtype)
     failed = without_value = 0
+    squeezed: list[FileReading] = []
     if arguments.timing:  # compile first
         for model in models.values():
             model.warm_up(len(paths))
     began = time.perf_counter()
     with output(arguments.out) as write, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
-        for path, reading, grammar in _read_each(models, arguments.model, paths, arguments.decode):
+        for file in _read_each(models, arguments.model, paths, arguments.decode):
+            path, reading, grammar = file.path, file.reading, file.grammar
             bar.update()
+            if file.squeezed:
+                squeezed.append(file)
             if isinstance(reading, UnreadableImage):
                 failed += 1
                 print(f"error: {reading}", file=sys.stderr)
@@ -68,6 +90,7 @@ def _read(arguments: argparse.Namespace) -> int:
                     print(f"note: {path}: {_why_not_valid(reading, grammar)}", file=sys.stderr)
                 without_value += grammar is not None and grammar.computes and reading.value is None
                 write(_line(path, reading, arguments.format))
+    say_squeezed(squeezed)
     if without_value:
         print(f"note: {without_value} of {len(paths) - failed} readings have no value", file=sys.stderr)
     if arguments.timing:
@@ -84,11 +107,10 @@ def _why_not_valid(reading: Reading, grammar: Grammar | None) -> str:
 
 def _read_each(
     models: Mapping[str, Reader[Any]], chosen: str | None, paths: Sequence[Path], decode: Decode
-) -> Iterator[tuple[Path, Reading | UnreadableImage, Grammar | None]]:
-    """`read_files` with the chosen model, or that which suits each picture, and the grammar of that."""
+) -> Iterator[FileReading]:
+    """`read_files` with the chosen model, or that which suits each picture."""
     if chosen is not None:
-        for path, reading in read_files(models[chosen], paths, decode):
-            yield path, reading, models[chosen].grammar
+        yield from read_files(models[chosen], paths, decode)
         return
     sizes = [next(picture_sizes([path]), None) for path in paths]
     suiting = [model_for(*size) if size else None for size in sizes]
@@ -98,12 +120,12 @@ def _read_each(
     }
     for path, size, name in zip(paths, sizes, suiting, strict=True):
         if name is not None:
-            yield *next(readings[name]), models[name].grammar
+            yield next(readings[name])
         elif size is not None:
-            error = UnreadableImage(f"{path}: is {size[0]}x{size[1]}, which suits none of our models: --model names one")
-            yield path, error, None
+            reason = f"is {size[0]}x{size[1]}, which suits none of our models: --model names one"
+            yield FileReading(path, UnreadableImage(f"{path}: {reason}"))
         else:
-            yield path, _why_not_opened(path), None
+            yield FileReading(path, _why_not_opened(path))
 
 
 def _why_not_opened(path: Path) -> UnreadableImage:
@@ -114,11 +136,20 @@ def _why_not_opened(path: Path) -> UnreadableImage:
     return UnreadableImage(f"{path}: could not be opened just now")
 
 
-def read_files(model: Reader[P], paths: Sequence[Path], decode: Decode) -> Iterator[tuple[Path, Reading | UnreadableImage]]:
+def say_squeezed(files: Sequence[FileReading]) -> None:
+    """Says on stderr which pictures the network saw clearly lower than others; of many, the first, and how many more."""
+    for path, fitted in ((file.path, file.squeezed) for file in files[:_NAMED]):
+        if fitted:
+            seen = f"the network saw it {fitted.height} pixels high instead of {fitted.full}"
+            print(f"note: {path}: is too wide: {seen}; cut it into parts, or train with such pictures", file=sys.stderr)
+    if more := len(files[_NAMED:]):
+        print(f"note: {more} more pictures are too wide", file=sys.stderr)
+
+
+def read_files(model: Reader[P], paths: Sequence[Path], decode: Decode) -> Iterator[FileReading]:
     """Readings in the order of the paths; a picture that can't be read gives its error and the rest is read."""
     errors: dict[int, UnreadableImage] = {}
-    good: list[tuple[int, Path]] = []
-    numbered = list(enumerate(paths))
+    good: list[tuple[int, Fitted | None]] = []
 
     def prepare(path: Path) -> P | UnreadableImage:
         try:
@@ -128,23 +159,23 @@ def read_files(model: Reader[P], paths: Sequence[Path], decode: Decode) -> Itera
 
     def pictures() -> Iterator[P]:
         prepared = ahead(prepare, paths, BATCH_SIZE)
-        for i, path in numbered:
+        for i in range(len(paths)):
             picture = next(prepared)
             if isinstance(picture, UnreadableImage):
                 errors[i] = picture
             else:
-                good.append((i, path))
+                good.append((i, model.squeezed(picture)))
                 yield picture
 
     done = 0
     for count, reading in enumerate(model.read_prepared(pictures(), decode=decode)):
-        i, path = good[count]
+        i, squeezed = good[count]
         for j in range(done, i):
-            yield numbered[j][1], errors[j]
-        yield path, reading
+            yield FileReading(paths[j], errors[j])
+        yield FileReading(paths[i], reading, squeezed, model.grammar)
         done = i + 1
-    for j in range(done, len(numbered)):
-        yield numbered[j][1], errors[j]
+    for j in range(done, len(paths)):
+        yield FileReading(paths[j], errors[j])
 
 
 def _line(path: Path, reading: Reading, form: str) -> str:

@@ -23,6 +23,7 @@ PADDING = -1  # stands for an index where a batch holds no example
 BATCH_SIZE = 64  # pictures read at a time, where nobody asks for another number
 ENDLESS = 2**40  # examples of a source that draws as many as one asks for
 STEP = 8  # pixels: widths that vary are multiples of it, so that no column of a padded backbone is lost at the right
+_LOW = 0.75  # share of the height that there is for a picture; one that is too wide for more is told
 
 
 class Example(NamedTuple):
@@ -38,6 +39,25 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Example: ...
+
+
+class Fitted(NamedTuple):
+    """What becomes of a picture, or of a line of one, that keeps its proportions; in pixels.
+
+    Attributes:
+        height: that it is brought to.
+        width: likewise.
+        full: the height that it would be brought to if there were room for any width.
+    """
+
+    height: int
+    width: int
+    full: int
+
+    @property
+    def squeezed(self) -> bool:
+        """Whether it is too wide: clearly lower than others."""
+        return self.height < _LOW * self.full
 
 
 @dataclass(frozen=True)
@@ -118,12 +138,39 @@ class Preparation:
         if self.in_a_row:  # where it was black tells where a line ends
             masked = levelled._replace(image=cv2.copyTo(levelled.image, brightest(picture.image)))
             levelled = masked.then(lambda strip: fraction.in_a_row(strip, self.height))
-        return levelled.then(lambda strip: self._fitted(strip, self.height) if self.widths else self._stretched(strip))
+        return levelled.then(lambda strip: self._in_proportion(strip) if self.widths else self._stretched(strip))
+
+    def fitted(self, height: int, width: int) -> Fitted:
+        """What becomes of a picture of some size, in pixels, where proportions are kept; with ``lines``, of a line."""
+        full = self._line_height / height
+        full = full if self.enlarge else min(1.0, full)
+        factor = min(full, self.width / width)
+        return Fitted(*(max(1, round(size)) for size in (height * factor, width * factor, height * full)))
+
+    def squeezed(self, picture: Traced) -> Fitted | None:
+        """What became of a picture that was prepared, or of its first such line, if it is too wide; None: it isn't.
+
+        Args:
+            picture: that `traced` gave.
+        """
+        if not self._keeps_proportions:
+            return None
+        shown = (part.shows for part in picture.steps[-1])
+        fitted = (self.fitted(box.y1 - box.y0, box.x1 - box.x0) for box in shown)
+        return next((each for each in fitted if each.squeezed), None)
+
+    @property
+    def _keeps_proportions(self) -> bool:
+        return bool(self.widths) or self.lines > 1
+
+    @property
+    def _line_height(self) -> int:
+        return self.height // self.lines
 
     def _page(self, strip: np.ndarray) -> Traced:
         """The lines of a strip one below the other."""
-        boxes, height = split(strip)[: self.lines], self.height // self.lines
-        lines = [self._fitted(equalize(box.cut(strip), self.equalize), height) for box in boxes]
+        boxes, height = split(strip)[: self.lines], self._line_height
+        lines = [self._in_proportion(equalize(box.cut(strip), self.equalize)) for box in boxes]
         page = np.zeros((self.lines, height, max(line.image.shape[1] for line in lines), 3), np.uint8)
         for room, line in zip(page, lines, strict=False):
             room[:, : line.image.shape[1]] = line.image
@@ -134,13 +181,12 @@ class Preparation:
         )
         return Traced(page.reshape(self.height, -1, 3), (tuple(parts),))
 
-    def _fitted(self, image: np.ndarray, height: int) -> Traced:
+    def _in_proportion(self, image: np.ndarray) -> Traced:
         """In its proportions, black around it."""
-        factor = min(height / image.shape[0], self.width / image.shape[1])
-        factor = factor if self.enlarge else min(1.0, factor)
-        smaller = _resized(image, max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
-        room = np.zeros((height, min(self.width, -(-smaller.shape[1] // STEP) * STEP), 3), np.uint8)
-        room[: smaller.shape[0], : smaller.shape[1]] = smaller
+        height, width, _ = self.fitted(image.shape[0], image.shape[1])
+        smaller = _resized(image, height, width)
+        room = np.zeros((self._line_height, min(self.width, -(-width // STEP) * STEP), 3), np.uint8)
+        room[:height, :width] = smaller
         return Traced(room, resized(smaller, image).steps)
 
     def _stretched(self, image: np.ndarray) -> Traced:

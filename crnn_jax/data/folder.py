@@ -6,12 +6,12 @@ import csv
 import os
 import re
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from crnn_jax.alphabet import Alphabet
 from crnn_jax.arithmetic import ExpressionError, evaluate
@@ -22,7 +22,8 @@ from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar, is_value
 
 _COUNTER = re.compile(r"_\d+$")
-LABEL_FILES = ("labels.txt", "labels.tsv", "labels.csv")
+_GROUND_TRUTH = ".gt.txt"
+LABEL_FILES = ("labels.txt", "labels.tsv", "labels.csv", f"*{_GROUND_TRUTH}")  # in a folder the first that is there counts
 _SHARES = 20  # of which one is for validation and one for the test
 
 
@@ -85,15 +86,16 @@ class Requirements:
 
 
 def has_labels(folder: str | Path) -> bool:
-    """Whether a folder holds a file of labels."""
-    return any((Path(folder) / name).is_file() for name in LABEL_FILES)
+    """Whether a folder holds a file of labels, or files of one each."""
+    return bool(_label_files(Path(folder)))
 
 
 def parse_labels(folder: str | Path, *, values: bool = True) -> Labels:
     """Reads the labels of a folder, whatever else is wrong there.
 
-    They stand in ``labels.txt`` (UTF-8; line i, from 0, is about ``i.png``), or in ``labels.tsv`` or ``labels.csv`` with the
-    columns ``file`` and ``text``, and perhaps ``value``.
+    They stand in ``labels.txt`` (UTF-8; line i, from 0, is about ``i.png``), in ``labels.tsv`` or ``labels.csv`` with the
+    columns ``file`` and ``text``, and perhaps ``value``, in a ``labels.tsv`` that names no columns (a picture's path, a tab,
+    its text), or in a file ``NAME.gt.txt`` for each picture ``NAME.png``, ``NAME.bin.png`` and the like.
 
     Args:
         folder: of pictures.
@@ -106,17 +108,11 @@ def parse_labels(folder: str | Path, *, values: bool = True) -> Labels:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder")
-    file = next((folder / name for name in LABEL_FILES if (folder / name).is_file()), None)
-    if file is None:
+    if not (files := _label_files(folder)):
         raise UserError(f"{folder}: holds no {', '.join(LABEL_FILES[:-1])} or {LABEL_FILES[-1]}")
-    text, problems = _text_of(file)
-    problems += [
-        Problem(str(folder / name), f"is left aside: labels are those of {file.name}", harmless=True)
-        for name in LABEL_FILES
-        if name != file.name and (folder / name).is_file()
-    ]
-    lines = text.rstrip("\n").split("\n") if text.strip() else []
-    rows = list(_parse_txt(file, lines, problems, values) if file.suffix == ".txt" else _parse_table(file, lines, problems))
+    file, *others = files
+    problems = [Problem(str(path), f"is left aside: labels are those of {file.name}", harmless=True) for path in others]
+    rows = list(_parse_each(folder, problems) if file.name.endswith(_GROUND_TRUTH) else _parse_file(file, problems, values))
     if not rows and all(problem.harmless for problem in problems):
         raise UserError(f"{file}: is empty")
     return Labels(file, rows, problems)
@@ -277,6 +273,35 @@ def _by_number(path: Path) -> tuple[bool, int, str]:
     return (False, int(path.stem), path.name) if path.stem.isdecimal() else (True, 0, path.name)
 
 
+def _label_files(folder: Path) -> list[Path]:
+    """Those of `LABEL_FILES` that a folder holds; a pattern stands for all files of it."""
+    return [folder / name for name in LABEL_FILES if any(path.is_file() for path in folder.glob(name))]
+
+
+def _parse_each(folder: Path, problems: list[Problem]) -> Iterator[Labelled]:
+    """Labels in a file each, as of Calamari, kraken, tesstrain and OCRopus."""
+    pictures: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES):
+        for name in {path.stem, Path(path.stem).stem}:
+            pictures[name].append(path)
+    for file in sorted(folder.glob(f"*{_GROUND_TRUTH}")):
+        name, text = file.name.removesuffix(_GROUND_TRUTH), _text_of(file)[0].strip()
+        about = [path for path in pictures[name] if path.stem == name] or pictures[name] or [folder / f"{name}.png"]
+        if text and "\n" not in text and len(about) == 1:
+            yield Labelled(about[0], text, None, str(file))
+        else:
+            several = f"may be about {' or '.join(path.name for path in about)}: leave one of them there"
+            what = several if len(about) > 1 else "has more than one line" if text else "is empty"
+            problems.append(Problem(str(file), what))
+
+
+def _parse_file(file: Path, problems: list[Problem], values: bool) -> Iterator[Labelled]:
+    text, told = _text_of(file)
+    problems += told
+    lines = text.rstrip("\n").split("\n") if text.strip() else []
+    return _parse_txt(file, lines, problems, values) if file.suffix == ".txt" else _parse_table(file, lines, problems)
+
+
 def _parse_txt(path: Path, lines: list[str], problems: list[Problem], values: bool) -> Iterator[Labelled]:
     for i, line in enumerate(lines):
         text, _, value = line.strip().partition(" ") if values else (line.strip(), "", "")
@@ -289,14 +314,21 @@ def _parse_txt(path: Path, lines: list[str], problems: list[Problem], values: bo
 
 def _parse_table(path: Path, lines: list[str], problems: list[Problem]) -> Iterator[Labelled]:
     # In TSV a quote is a character like any other.
-    ended = (f"{line}\n" for line in lines)
-    rows = csv.DictReader(ended, delimiter="\t", quoting=csv.QUOTE_NONE) if path.suffix == ".tsv" else csv.DictReader(ended)
+    ended, names = (f"{line}\n" for line in lines), None
+    if path.suffix == ".tsv" and lines and _is_pair(lines[0]):
+        names = ("file", "text")
+        what = "names no columns: each line is taken for a picture's path, a tab and its text"
+        problems.append(Problem(f"{path}, line 1", what, harmless=True))
+    form: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if path.suffix == ".tsv" else {}
+    rows = csv.DictReader(ended, names, **form)
     try:
         columns = rows.fieldnames or []
         if lines and ("file" not in columns or "text" not in columns):
             what = f"must name the columns file and text, not {', '.join(columns) or 'nothing'}"
             if len(columns) == 1 and ";" in columns[0]:
                 what += ": with commas between them, not semicolons"
+            elif path.suffix == ".tsv":
+                what += "; without names, each line must be a picture's path, a tab and its text"
             problems.append(Problem(f"{path}, line 1", what))
             return
         for row in rows:
@@ -311,6 +343,12 @@ def _parse_table(path: Path, lines: list[str], problems: list[Problem]) -> Itera
                 problems.append(Problem(place, "lacks a file or a text"))
     except csv.Error as error:
         problems.append(Problem(f"{path}, line {rows.line_num}", f"can't be read as a table ({error}): a quote too many?"))
+
+
+def _is_pair(line: str) -> bool:
+    """Whether it is a picture's path, a tab and a text: no names of columns look so."""
+    cells = line.split("\t")
+    return len(cells) == 2 and Path(cells[0]).suffix.lower() in SUFFIXES
 
 
 def _is_unicode(text: str) -> bool:

@@ -101,6 +101,22 @@ def test_preparation_keeps_proportions_where_widths_vary(shape):
     assert inside.size == np.count_nonzero(prepared)
 
 
+@pytest.mark.parametrize(
+    ("preparation", "shape", "seen"),
+    [
+        (Preparation(48, 320, widths=(128, 320), enlarge=True), (48, 1500, 3), (10, 320, 48)),
+        (Preparation(48, 320, widths=(128, 320), enlarge=True), (24, 200, 3), None),  # 38 of 48 rows
+        (Preparation(48, 320, widths=(320,)), (20, 600, 3), (11, 320, 20)),  # which would not be enlarged
+        (Preparation(48, 320, widths=(320,)), (20, 300, 3), None),
+        (Preparation(48, 320), (48, 1500, 3), None),  # stretched
+        (Preparation(96, 320, widths=(320,), lines=2), (40, 700, 3), (18, 320, 40)),
+    ],
+)
+def test_pictures_that_are_too_wide_are_told(preparation, shape, seen):
+    picture = preparation.traced(np.full(shape, 200, np.uint8))
+    assert preparation.squeezed(picture) == seen
+
+
 def test_a_batch_is_as_wide_as_the_widest_picture_needs():
     preparation = Preparation(20, 160, widths=(40, 80, 160))
     images = [preparation(np.full((20, width, 3), 9, np.uint8)) for width in (30, 70)]

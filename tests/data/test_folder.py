@@ -1,8 +1,9 @@
 import os
+from pathlib import Path
 
 import pytest
 
-from crnn_jax.data.folder import find_images, labels_of_names, read_labels
+from crnn_jax.data.folder import find_images, label_problems, labels_of_names, parse_labels, read_labels
 from crnn_jax.errors import UserError
 
 
@@ -27,6 +28,24 @@ def test_tsv_keeps_spaces_and_quotes(tmp_path):
     assert labels[0].text == 'a "b'
 
 
+def test_tsv_without_names_of_columns(tmp_path):
+    labels = parse_labels(folder(tmp_path, 'sub/a.JPG\ta "b\n1.png\tc d\n', "labels.tsv"))
+    assert [(row.path, row.text) for row in labels.rows] == [(tmp_path / "sub/a.JPG", 'a "b'), (tmp_path / "1.png", "c d")]
+    assert [row.place for row in labels.rows] == [f"{labels.file}, line {line}" for line in (1, 2)]
+    assert [(problem.harmless, "names no columns" in problem.what) for problem in labels.problems] == [(True, True)]
+
+
+def test_a_file_for_each_picture(tmp_path):
+    folder(tmp_path, "a b\r\n", "0.gt.txt", ["0.png", "0.bin.png"])
+    folder(tmp_path, "cd", "x.y.gt.txt", ["x.y.nrm.tif", "x.png"])
+    labels = parse_labels(tmp_path)
+    assert [(row.path.name, row.text) for row in labels.rows] == [("0.png", "a b"), ("x.y.nrm.tif", "cd")]
+    assert [Path(problem.place).name for problem in label_problems(labels)] == ["0.bin.png", "x.png"]  # which have no label
+    folder(tmp_path, "ef", "labels.txt")
+    assert [row.text for row in read_labels(tmp_path)] == ["ef"]
+    assert "*.gt.txt: is left aside: labels are those of labels.txt" in str(parse_labels(tmp_path).problems[0])
+
+
 def test_csv_in_any_order_of_columns(tmp_path):
     labels = read_labels(folder(tmp_path, 'text,file,more\n"a,b",1.png,x\n', "labels.csv"))
     assert (labels[0].text, labels[0].path.name) == ("a,b", "1.png")
@@ -42,6 +61,13 @@ def test_csv_in_any_order_of_columns(tmp_path):
         ("file,text\n0.png,\n", "labels.csv", "line 2"),
         ("file,text\n0.png,1,234\n", "labels.csv", "line 2: has more columns than the first line"),
         ("file\ttext\n0.png\tB\t1234\n", "labels.tsv", "line 2: has more columns than the first line"),
+        ("0.png\tB\n1.png\tC\tD\n", "labels.tsv", "line 2: has more columns than the first line"),
+        ("0.png\tB\n1.png\n", "labels.tsv", "line 2: lacks a file or a text"),
+        ("0.png\tB\t1234\n", "labels.tsv", "columns file and text, .*; without names, each line"),
+        ("B\t0.png\n", "labels.tsv", "columns file and text"),
+        ("", "0.gt.txt", "is empty"),
+        ("AB\nCD\n", "0.gt.txt", "has more than one line"),
+        ("AB", "2.gt.txt", r"there is no picture 2\.png"),
         ('file,text\n0.png,"ab\n1.png,cd"\n', "labels.csv", "line 3: has a line end within a cell: a quote too many"),
     ],
 )
@@ -49,6 +75,12 @@ def test_malformed_labels_name_file_and_line(tmp_path, labels, name, message):
     with pytest.raises(UserError, match=message) as caught:
         read_labels(folder(tmp_path, labels, name))
     assert name in str(caught.value)
+
+
+def test_a_text_that_may_be_of_several_pictures(tmp_path):
+    folder(tmp_path, "AB", "0.gt.txt", ["0.bin.png", "0.nrm.png"])
+    with pytest.raises(UserError, match=r"0\.gt\.txt: may be about 0\.bin\.png or 0\.nrm\.png"):
+        read_labels(tmp_path)
 
 
 def test_names_of_pictures_that_hold_no_text(tmp_path):

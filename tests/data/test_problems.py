@@ -161,6 +161,20 @@ def test_a_picture_keeps_its_split():
     assert all(abs(splits.count(name) / 4000 - share) < 0.015 for name, share in (("test", 0.05), ("validation", 0.05)))
 
 
+def test_copies_under_the_same_name_keep_their_picture_s_split(tmp_path):
+    folder = make(tmp_path / "x", ["file\ttext", *(f"{i}.png\t{i}" for i in range(100))], pictures=100, name="labels.tsv")
+    (folder / "again").mkdir()
+    with (folder / "labels.tsv").open("a") as table:
+        for i in range(0, 100, 2):
+            (folder / "again" / f"{i}.png").write_bytes((folder / f"{i}.png").read_bytes())
+            table.write(f"again/{i}.png\t{i}\n")
+    task = tasks.folder(folder, augment=0)
+    splits = {split: task.source(split, 0) for split in ("train", "validation", "test")}
+    texts = {split: [text for _, text in source.rows] for split, source in splits.items()}
+    assert sum(map(len, texts.values())) == 150
+    assert sum(len(set(found)) for found in texts.values()) == 100
+
+
 def test_training_refuses_or_skips_bad_labels(tmp_path, caplog):
     folder = make(tmp_path / "x", [*LABELS, "1+1+1 4", "x+1+1"])
     with pytest.raises(UserError, match=r"line 101: '1\+1\+1' comes to 3, not 4; and 1 more.*bad_examples=skip"):
@@ -196,19 +210,37 @@ def test_what_a_folder_of_one_s_own_should_be_asked(tmp_path, capsys):
         assert (tmp_path / "plots" / f"{name}.png").stat().st_size > 2000
 
 
-def test_spaces_belong_to_texts_where_nothing_is_computed(tmp_path, capsys):
+def test_lines_that_are_far_longer_than_others_are_told(tmp_path, capsys):
+    labels = ["file\ttext"]
+    for i in range(40):
+        width, text = (1500, "ab" * 60) if i == 39 else (1200, "ab" * 20) if i == 38 else (160, "ab" * 5)
+        Image.fromarray(np.full((48, width, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+        labels.append(f"{i}.png\t{text}")
+    (tmp_path / "labels.tsv").write_text("\n".join(labels))
+    assert main(["check", str(tmp_path), "--height", "48"]) == 0
+    out = capsys.readouterr().out
+    assert "line 41: 'ababab" in out
+    assert "needs 120 columns, and a width of at most 320 pixels leaves 40: cut it into parts" in out
+    for line, height in ((40, 13), (41, 10)):
+        assert f"line {line}: {line - 2}.png is far wider than most: it becomes {height} pixels high instead of 48" in out
+    assert tasks.folder(tmp_path, height=48).preparation.width == 320
+
+
+def test_spaces_belong_to_texts_where_nothing_is_computed(tmp_path, capsys, caplog):
     texts = [f"B-MW {1000 + i}" for i in range(80)]
     folder = make(tmp_path / "plates", texts)
     assert [row.text for row in parse_labels(folder, values=False).rows] == texts
     sources = tasks.folder(folder)
     assert " " in sources.alphabet.characters
     assert sources.source("train", 0)[0].text in texts
+    assert "all texts end in a space and a number" in caplog.text
     assert main(["check", str(folder)]) == 1  # all pictures are the same
     assert "all texts end in a space and a number" in capsys.readouterr().out
 
 
-def test_names_of_pictures_in_the_texts_are_told(tmp_path, capsys):
-    folder = make(tmp_path / "named", ["0.png AB", "1.png CD"])
+@pytest.mark.parametrize("labels", [["0.png AB", "1.png CD"], ["0.png\tAB", "./1.png\tCD"]])
+def test_names_of_pictures_in_the_texts_are_told(tmp_path, capsys, labels):
+    folder = make(tmp_path / "named", labels)
     main(["check", str(folder)])
     out = capsys.readouterr().out
     assert "all texts begin with a picture's name" in out

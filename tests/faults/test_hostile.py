@@ -128,7 +128,7 @@ def test_grammars_answer_any_text(text):
 @given(st.binary(max_size=200))
 def test_labels_answer_any_bytes(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("labels", numbered=True)
-    for name in ("labels.txt", "labels.tsv", "labels.csv"):
+    for name in ("labels.txt", "labels.tsv", "labels.csv", "0.gt.txt"):
         (folder / name).write_bytes(data)
         assert "\n" not in complaint(UserError, parse_labels, folder)
         (folder / name).unlink()
