@@ -21,6 +21,16 @@ def test_every_flag_is_documented(module):
         assert f"`--{flag.name}" in TEXT, flag.name
 
 
+@pytest.mark.parametrize(("page", "module"), [("running", "captcha"), ("folder", "folder")])
+def test_training_in_python_is_the_quick_recipe(page, module):
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    (config,) = re.findall(r"config = (crnn_jax\.Config\(.*?\n    \))", text, re.DOTALL)
+    recipe = importlib.import_module(f"experiments.{module}").RECIPES["quick"]
+    assert eval(config) == recipe.config
+    tasks = re.findall(r"task = (crnn_jax\.tasks\..*)", text)
+    assert [eval(task).data for task in tasks] == ([recipe.task.data] if recipe.task else [])
+
+
 def test_every_public_name_is_documented():
     for name in crnn_jax.__all__:
         assert name == "__version__" or f"crnn_jax.{name}" in TEXT, name
