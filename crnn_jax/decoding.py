@@ -54,6 +54,21 @@ class Decoded(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """A text that was not read, but is likely too.
+
+    Attributes:
+        text: all of it.
+        confidence: its probability; of several looks at a picture the geometric mean.
+        value: what it comes to; None for texts that don't compute.
+    """
+
+    text: str
+    confidence: float
+    value: str | None
+
+
+@dataclass(frozen=True)
 class Decoder:
     """Reads columns.
 
@@ -62,20 +77,24 @@ class Decoder:
         grammar: of the texts; None: any.
         mode: ``greedy``: the best character of each column; ``beam``: a search, held to the grammar if there is one;
             ``auto``: the search where the greedy reading isn't a text of the grammar.
+        alternatives: how many other texts to tell besides what is read, each reading's likeliest of what a search finds.
         width: of the search.
 
     Raises:
-        UserError: there is no such mode.
+        UserError: there is no such mode, or ``alternatives`` is below 0.
     """
 
     alphabet: Alphabet
     grammar: Grammar | None = None
     mode: Decode = "auto"
+    alternatives: int = 0
     width: int = 16
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Decode):
             raise UserError(f"decode must be one of {', '.join(get_args(Decode))}, not {self.mode!r}")
+        if self.alternatives < 0:
+            raise UserError(f"alternatives={self.alternatives}: must be at least 0")
 
     def __call__(self, logits: np.ndarray, lengths: np.ndarray, greedy: ctc.Greedy) -> list[Decoded]:
         """Reads a batch on the host.
@@ -108,7 +127,8 @@ class Decoder:
 
     def search(self, columns: np.ndarray) -> list[tuple[int, ...]]:
         """The ids of the likeliest texts, held to the grammar if there is one, the likeliest first; of logits (T, K + 1)."""
-        return [hypothesis.ids for hypothesis in ctc.beam(columns[None], grammar=self.grammar, width=self.width)[0]]
+        width = max(self.width, 2 * self.alternatives)
+        return [hypothesis.ids for hypothesis in ctc.beam(columns[None], grammar=self.grammar, width=width)[0]]
 
     def aligned(self, columns: np.ndarray, ids: tuple[int, ...]) -> Decoded:
         """A text as if it were what was read, with the probability of all its alignments.

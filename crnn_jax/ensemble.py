@@ -44,14 +44,19 @@ class Ensemble:
             raise UserError("networks that read together must have the same alphabet and the same grammar")
 
     def read(
-        self, images: Iterable[str | Path | np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
+        self,
+        images: Iterable[str | Path | np.ndarray],
+        *,
+        decode: Decode = "auto",
+        batch_size: int = BATCH_SIZE,
+        alternatives: int = 0,
     ) -> list[Reading]:
         """Reads pictures, as `Recognizer.read` does.
 
         Raises:
             UserError: see there.
         """
-        return read_all(self, images, decode, batch_size)
+        return read_all(self, images, decode, batch_size, alternatives)
 
     def prepare(self, image: str | Path | np.ndarray) -> tuple[Traced, ...]:
         """A picture as each network takes it.
@@ -62,14 +67,19 @@ class Ensemble:
         return prepared(image, *(member.preparation for member in self.members))
 
     def read_prepared(
-        self, images: Iterable[tuple[Traced, ...]], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
+        self,
+        images: Iterable[tuple[Traced, ...]],
+        *,
+        decode: Decode = "auto",
+        batch_size: int = BATCH_SIZE,
+        alternatives: int = 0,
     ) -> Iterator[Reading]:
         """Reads pictures that `prepare` gave, a batch at a time.
 
         Raises:
             UserError: see `Recognizer.read_prepared`.
         """
-        decoder = Decoder(self.alphabet, self.grammar, decode)
+        decoder = Decoder(self.alphabet, self.grammar, decode, alternatives)
         return read_together(self.members, images, decoder, batch_size)
 
     def squeezed(self, picture: tuple[Traced, ...]) -> Fitted | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +20,9 @@ from crnn_jax import ctc
 from crnn_jax.ahead import ahead
 from crnn_jax.box import Traced
 from crnn_jax.data.examples import STEP, Preparation
-from crnn_jax.decoding import Decoded, Decoder, geometric_mean
+from crnn_jax.decoding import Alternative, Decoded, Decoder, geometric_mean
 from crnn_jax.errors import UserError
+from crnn_jax.grammar import value_of
 from crnn_jax.models.crnn import geometry
 
 if TYPE_CHECKING:
@@ -58,13 +60,15 @@ def read_together(
         return batch, room, _see(members, batch, room)
 
     for batch, room, first in ahead(see, batched(pictures, batch_size), room=1, threads=1):
+        seen = list(first)
         readings = [_read(members, looks, looks, decoder) for looks in first]
         if decoder.mode == "auto":
             doubtful = [i for i, looks in enumerate(first) if readings[i].confidence < _DOUBTFUL and _has_columns(looks)]
             again = _look_again(members, [batch[i] for i in doubtful], min(room, FEW))
             for i, more in zip(doubtful, again, strict=True):
-                readings[i] = _read(members, first[i], (*first[i], *more), decoder)
-        yield from readings
+                seen[i] = (*first[i], *more)
+                readings[i] = _read(members, first[i], seen[i], decoder)
+        yield from map(partial(_with_alternatives, decoder), readings, seen) if decoder.alternatives else readings
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[tuple[list[T], int]]:
@@ -130,6 +134,20 @@ def _read(members: Sequence[Recognizer], first: Sequence[Seen], seen: Sequence[S
     confidence = geometric_mean(read.confidence for read in decoded)
     valid, value = decoder.judge(reading.text, confidence, [look.columns for look in seen])
     return replace(reading, confidence=round(confidence, 6), valid=valid, value=value)
+
+
+def _with_alternatives(decoder: Decoder, reading: Reading, seen: Sequence[Seen]) -> Reading:
+    """A reading with the likeliest other texts that a search finds in any of the looks; all looks judge each."""
+    columns = [look.columns for look in seen if len(look.columns)]
+
+    def alternative(ids: tuple[int, ...], text: str) -> Alternative:
+        probability = geometric_mean(math.exp(_log_probability(each, ids)) for each in columns)
+        return Alternative(text, round(probability, 6), value_of(decoder.grammar, text))
+
+    found = {ids: decoder.alphabet.decode(ids) for each in columns for ids in decoder.search(each)}
+    others = [alternative(ids, text) for ids, text in found.items() if text not in ("", reading.text)]
+    others.sort(key=lambda other: (-other.confidence, other.text))
+    return replace(reading, alternatives=tuple(others[: decoder.alternatives]))
 
 
 def agreed(columns: Sequence[np.ndarray], decoded: Sequence[Decoded], decoder: Decoder) -> list[Decoded]:

@@ -21,7 +21,7 @@ from crnn_jax.alphabet import Alphabet
 from crnn_jax.box import Box, Part, Traced
 from crnn_jax.data.examples import BATCH_SIZE, Fitted, Preparation
 from crnn_jax.data.images import check_array, read_image
-from crnn_jax.decoding import Decode, Decoded, Decoder
+from crnn_jax.decoding import Alternative, Decode, Decoded, Decoder
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import SEPARATOR, Grammar
 from crnn_jax.host import parts_at_once
@@ -72,6 +72,7 @@ class Reading:
         value: what the text comes to, for tasks that compute.
         valid: whether the text can be one of the task's, is likelier than that there is none, and not quite unlikely.
         characters: one by one.
+        alternatives: the likeliest other texts, as many as were asked for, or as a search found; the likeliest first.
     """
 
     text: str
@@ -79,6 +80,7 @@ class Reading:
     value: str | None
     valid: bool
     characters: tuple[Character, ...]
+    alternatives: tuple[Alternative, ...] = ()
 
 
 NOTHING_READ = Reading("", 0.0, None, False, ())  # stands for a picture that can't be read
@@ -102,7 +104,9 @@ class Reader(Protocol[P]):
     def prepare(self, image: str | Path | np.ndarray) -> P:
         """See `Recognizer.prepare`."""
 
-    def read_prepared(self, images: Iterable[P], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE) -> Iterator[Reading]:
+    def read_prepared(
+        self, images: Iterable[P], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE, alternatives: int = 0
+    ) -> Iterator[Reading]:
         """See `Recognizer.read_prepared`."""
 
     def squeezed(self, picture: P) -> Fitted | None:
@@ -210,7 +214,12 @@ class Recognizer:
         return (self,)
 
     def read(
-        self, images: Iterable[str | Path | np.ndarray], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
+        self,
+        images: Iterable[str | Path | np.ndarray],
+        *,
+        decode: Decode = "auto",
+        batch_size: int = BATCH_SIZE,
+        alternatives: int = 0,
     ) -> list[Reading]:
         """Reads pictures.
 
@@ -219,6 +228,8 @@ class Recognizer:
             decode: ``greedy``, ``beam``, or ``auto``; see `crnn_jax.decoding.Decoder`. With ``auto``, what is read with a
                 confidence below 0.95 is looked at once more, moved by half a column, see `crnn_jax.looks`.
             batch_size: pictures that are read at a time.
+            alternatives: how many other texts to tell of each picture, `Reading.alternatives`. They take a search for each
+                look at it.
 
         Returns:
             One reading a picture, in their order.
@@ -226,9 +237,9 @@ class Recognizer:
         Raises:
             UserError: a picture can't be read, or no formula is found in it, and then nothing is given of the others either:
                 `prepare` tells the bad ones, and `read_prepared` reads the rest. Or it is no list, there is no such
-                ``decode``, or ``batch_size`` is below 1.
+                ``decode``, ``batch_size`` is below 1, or ``alternatives`` below 0.
         """
-        return read_all(self, images, decode, batch_size)
+        return read_all(self, images, decode, batch_size, alternatives)
 
     def prepare(self, image: str | Path | np.ndarray) -> Traced:
         """A picture as the network takes it, (height, W, 3) uint8, and what it shows of the one that was given.
@@ -239,16 +250,17 @@ class Recognizer:
         return prepared(image, self.preparation)[0]
 
     def read_prepared(
-        self, images: Iterable[Traced], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE
+        self, images: Iterable[Traced], *, decode: Decode = "auto", batch_size: int = BATCH_SIZE, alternatives: int = 0
     ) -> Iterator[Reading]:
         """Reads pictures that `prepare` gave, a batch at a time; see `read`.
 
         The next batch is taken before a batch's readings are given.
 
         Raises:
-            UserError: there is no such ``decode``, ``batch_size`` is below 1, or a picture is wider than prepared ones are.
+            UserError: there is no such ``decode``, ``batch_size`` is below 1, ``alternatives`` below 0, or a picture is wider
+                than prepared ones are.
         """
-        decoder = Decoder(self.alphabet, self.grammar, decode)
+        decoder = Decoder(self.alphabet, self.grammar, decode, alternatives)
         return read_together((self,), ((image,) for image in images), decoder, batch_size)
 
     def squeezed(self, picture: Traced) -> Fitted | None:
@@ -388,14 +400,17 @@ def _attended(edges: Sequence[float], seen: np.ndarray) -> list[float]:
     return pixels
 
 
-def read_all(reader: Reader[P], images: Iterable[str | Path | np.ndarray], decode: Decode, batch_size: int) -> list[Reading]:
+def read_all(
+    reader: Reader[P], images: Iterable[str | Path | np.ndarray], decode: Decode, batch_size: int, alternatives: int
+) -> list[Reading]:
     """See `Recognizer.read`."""
     if isinstance(images, (str, Path, np.ndarray)):
         raise UserError("read takes a list of pictures: [picture] for one")
     # A few at a time: handing over single ones to a thread takes longer than preparing small ones.
     few = batched(images, _PREPARED_AT_ONCE)
     some = ahead(lambda batch: [*map(reader.prepare, batch[0])], few, batch_size // _PREPARED_AT_ONCE)
-    return list(reader.read_prepared(chain.from_iterable(some), decode=decode, batch_size=batch_size))
+    pictures = chain.from_iterable(some)
+    return list(reader.read_prepared(pictures, decode=decode, batch_size=batch_size, alternatives=alternatives))
 
 
 def prepared(image: str | Path | np.ndarray, *preparations: Preparation) -> tuple[Traced, ...]:

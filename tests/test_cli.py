@@ -72,6 +72,12 @@ def test_read_json_has_the_fixed_fields(capsys, trained, folder):
     assert set(rows[0]["characters"][0]) == {"character", "confidence", "x0", "x1", "box"}
 
 
+def test_read_alternatives(capsys, trained, folder):
+    _, lines, _ = run(capsys, "read", folder / "0.png", "--model", trained, "--format", "json", "--alternatives", 2)
+    (row,) = map(json.loads, lines)
+    assert [set(other) for other in row["alternatives"]] == [{"text", "confidence", "value"}] * 2
+
+
 def test_read_tsv(capsys, trained, folder):
     _, texts, _ = run(capsys, "read", folder, "--model", trained)
     _, lines, _ = run(capsys, "read", folder / "*.png", "--model", trained, "--format", "tsv")
@@ -134,6 +140,7 @@ def test_pictures_of_other_kinds_are_read(capsys, trained, folder):
     [
         (["read", "nowhere/*.png", "--model", "x"], "matches no file"),
         (["read", "a.png", "--model", "nowhere"], "no such directory"),
+        (["read", "a.png", "--alternatives", "2"], "ask for --format json"),
         (["check", "."], "--names"),
         (["evaluate", "."], "--names"),
         (["serve", "--host", "nowhere.invalid"], "can't listen"),

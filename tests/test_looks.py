@@ -1,18 +1,20 @@
 """Looking again at pictures that are in doubt."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sources import Bars
 
 import crnn_jax
-from crnn_jax import ctc, looks
+from crnn_jax import UserError, ctc, looks
 from crnn_jax.box import Traced
 from crnn_jax.data.examples import Preparation
 from crnn_jax.looks import shifted
 
 HALF_A_COLUMN = 4
+LABELS = [Bars("test", 0)[i].text for i in range(40)]
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,36 @@ def test_a_picture_is_moved_to_the_right():
 def test_a_picture_without_columns_is_not_looked_at_again(model):
     (reading,) = model.read_prepared([Traced(np.zeros((16, 0, 3), np.uint8))])
     assert (reading.text, reading.confidence) == ("", 0.0)
+
+
+def test_alternatives_are_the_likeliest_other_texts(model, pictures):
+    with_others = model.read(pictures, alternatives=3)
+    assert [replace(reading, alternatives=()) for reading in with_others] == model.read(pictures)
+    for image, reading in zip(pictures, with_others, strict=True):
+        picture = model.prepare(image)
+        views = [picture]
+        if model.read([image], decode="greedy")[0].confidence < 0.95:
+            views.append(shifted(picture, HALF_A_COLUMN, model.preparation))
+        texts = [other.text for other in reading.alternatives]
+        assert len({reading.text, "", *texts}) == len(texts) + (2 if reading.text else 1)
+        assert 1 <= len(texts) <= 3
+        confidences = [other.confidence for other in reading.alternatives]
+        assert confidences == sorted(confidences, reverse=True)
+        for other in reading.alternatives:
+            product = np.prod([probability(model, view, other.text) for view in views]) ** (1 / len(views))
+            assert other.confidence == pytest.approx(product, abs=1e-4)
+    assert sum(reading.text != label for reading, label in zip(with_others, LABELS, strict=True)) > 3
+    told = [
+        label in (reading.text, *(other.text for other in reading.alternatives))
+        for reading, label in zip(with_others, LABELS, strict=True)
+    ]
+    assert sum(told) > sum(reading.text == label for reading, label in zip(with_others, LABELS, strict=True))
+
+
+def test_alternatives_are_texts_of_the_grammar_with_their_values():
+    model = crnn_jax.load("level1-light")
+    (reading,) = model.read([crnn_jax.tasks.level1().source("test", 0)[0].image], alternatives=4)
+    assert len(reading.alternatives) == 4
+    assert all(model.grammar.value(other.text) == other.value for other in reading.alternatives)
+    with pytest.raises(UserError, match="alternatives=-1: must be at least 0"):
+        model.read([np.zeros((60, 180, 3), np.uint8)], alternatives=-1)

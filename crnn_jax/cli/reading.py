@@ -12,10 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from crnn_jax.ahead import ahead
-from crnn_jax.cli.arguments import Commands, add_decode, add_dtype, add_grammar, add_model, load_each, model_for, output
+from crnn_jax.cli.arguments import (
+    Commands,
+    add_decode,
+    add_dtype,
+    add_grammar,
+    add_model,
+    load_each,
+    model_for,
+    output,
+    positive,
+)
 from crnn_jax.data.examples import BATCH_SIZE, Fitted
 from crnn_jax.data.folder import find_images, picture_sizes
 from crnn_jax.data.images import UnreadableImage, read_image
+from crnn_jax.errors import UserError
 from crnn_jax.training.log import progress_bar
 from crnn_jax.vote import NO_VALUE, vote_files
 
@@ -55,6 +66,7 @@ def add(commands: Commands) -> None:
     add_dtype(read)
     add_grammar(read)
     read.add_argument("--format", choices=("text", "json", "tsv"), default="text", help="of the lines")
+    read.add_argument("--alternatives", type=positive, default=0, metavar="N", help="other texts to tell, with --format json")
     read.add_argument("--out", type=Path, help="write the lines to a file")
     read.add_argument("--timing", action="store_true", help="say on stderr how many pictures were read a second")
 
@@ -67,6 +79,8 @@ def add(commands: Commands) -> None:
 def _read(arguments: argparse.Namespace) -> int:
     from crnn_jax.recognizer import NOTHING_READ
 
+    if arguments.alternatives and arguments.format != "json":
+        raise UserError("--alternatives have no place in these lines: ask for --format json")
     paths = find_images(arguments.paths)
     models = load_each(arguments.model, paths, arguments.grammar, arguments.dtype)
     failed = without_value = 0
@@ -76,7 +90,7 @@ def _read(arguments: argparse.Namespace) -> int:
             model.warm_up(len(paths))
     began = time.perf_counter()
     with output(arguments.out) as write, progress_bar(len(paths), unit="image", description="read", leave=False) as bar:
-        for file in _read_each(models, arguments.model, paths, arguments.decode):
+        for file in _read_each(models, arguments.model, paths, arguments.decode, arguments.alternatives):
             path, reading, grammar = file.path, file.reading, file.grammar
             bar.update()
             if file.squeezed:
@@ -106,16 +120,17 @@ def _why_not_valid(reading: Reading, grammar: Grammar | None) -> str:
 
 
 def _read_each(
-    models: Mapping[str, Reader[Any]], chosen: str | None, paths: Sequence[Path], decode: Decode
+    models: Mapping[str, Reader[Any]], chosen: str | None, paths: Sequence[Path], decode: Decode, alternatives: int
 ) -> Iterator[FileReading]:
     """`read_files` with the chosen model, or that which suits each picture."""
     if chosen is not None:
-        yield from read_files(models[chosen], paths, decode)
+        yield from read_files(models[chosen], paths, decode, alternatives)
         return
     sizes = [next(picture_sizes([path]), None) for path in paths]
     suiting = [model_for(*size) if size else None for size in sizes]
+    suited = list(zip(paths, suiting, strict=True))
     readings = {
-        name: read_files(model, [path for path, which in zip(paths, suiting, strict=True) if which == name], decode)
+        name: read_files(model, [path for path, which in suited if which == name], decode, alternatives)
         for name, model in models.items()
     }
     for path, size, name in zip(paths, sizes, suiting, strict=True):
@@ -146,7 +161,7 @@ def say_squeezed(files: Sequence[FileReading]) -> None:
         print(f"note: {more} more pictures are too wide", file=sys.stderr)
 
 
-def read_files(model: Reader[P], paths: Sequence[Path], decode: Decode) -> Iterator[FileReading]:
+def read_files(model: Reader[P], paths: Sequence[Path], decode: Decode, alternatives: int = 0) -> Iterator[FileReading]:
     """Readings in the order of the paths; a picture that can't be read gives its error and the rest is read."""
     errors: dict[int, UnreadableImage] = {}
     good: list[tuple[int, Fitted | None]] = []
@@ -168,7 +183,7 @@ def read_files(model: Reader[P], paths: Sequence[Path], decode: Decode) -> Itera
                 yield picture
 
     done = 0
-    for count, reading in enumerate(model.read_prepared(pictures(), decode=decode)):
+    for count, reading in enumerate(model.read_prepared(pictures(), decode=decode, alternatives=alternatives)):
         i, squeezed = good[count]
         for j in range(done, i):
             yield FileReading(paths[j], errors[j])
@@ -180,7 +195,8 @@ def read_files(model: Reader[P], paths: Sequence[Path], decode: Decode) -> Itera
 
 def _line(path: Path, reading: Reading, form: str) -> str:
     if form == "json":
-        return json.dumps({"path": str(path), **asdict(reading)}, ensure_ascii=False)
+        fields = {name: value for name, value in asdict(reading).items() if name != "alternatives" or value}
+        return json.dumps({"path": str(path), **fields}, ensure_ascii=False)
     value = reading.value if reading.value is not None else NO_VALUE
     if form == "tsv":
         return "\t".join((escaped(path), reading.text, value, f"{reading.confidence:.6f}"))
