@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from fractions import Fraction
 
 from crnn_jax.errors import UserError
@@ -10,6 +11,11 @@ from crnn_jax.errors import UserError
 
 class ExpressionError(UserError):
     """A text that isn't arithmetic, or divides by zero."""
+
+
+def decimal(value: Fraction) -> str:
+    """A number written out, to 28 digits."""
+    return str(Decimal(value.numerator) / value.denominator)
 
 
 _MAX_EXPRESSION = 1000  # characters

@@ -125,10 +125,15 @@ class Decoder:
         spans = (x[: len(text)].tolist() for x in (greedy.character_confidences, greedy.starts, greedy.ends))
         return self._decoded(columns, text, float(greedy.confidences), list(map(Span, *spans)))
 
-    def search(self, columns: np.ndarray) -> list[tuple[int, ...]]:
-        """The ids of the likeliest texts, held to the grammar if there is one, the likeliest first; of logits (T, K + 1)."""
-        width = max(self.width, 2 * self.alternatives)
-        return [hypothesis.ids for hypothesis in ctc.beam(columns[None], grammar=self.grammar, width=width)[0]]
+    def search(self, columns: np.ndarray, width: int | None = None) -> list[tuple[int, ...]]:
+        """The ids of the likeliest texts, held to the grammar if there is one, the likeliest first.
+
+        Args:
+            columns: logits, (T, K + 1).
+            width: of the search; None: the decoder's.
+        """
+        hypotheses = ctc.beam(columns[None], grammar=self.grammar, width=width or self.width)[0]
+        return [hypothesis.ids for hypothesis in hypotheses]
 
     def aligned(self, columns: np.ndarray, ids: tuple[int, ...]) -> Decoded:
         """A text as if it were what was read, with the probability of all its alignments.

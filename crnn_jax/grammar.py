@@ -371,6 +371,8 @@ def is_value(written: str, exact: str) -> bool:
     with localcontext(Emax=MAX_EMAX, Emin=MIN_EMIN):  # floats end at 1e308
         try:
             numbers = Decimal(written), Decimal(exact)
+            if not all(number.is_finite() for number in numbers):
+                return written == exact
             return abs(numbers[0] - numbers[1]) <= max(_RELATIVE * max(map(abs, numbers)), _ABSOLUTE)
         except DecimalException:
             return written == exact

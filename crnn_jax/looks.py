@@ -139,15 +139,17 @@ def _read(members: Sequence[Recognizer], first: Sequence[Seen], seen: Sequence[S
 def _with_alternatives(decoder: Decoder, reading: Reading, seen: Sequence[Seen]) -> Reading:
     """A reading with the likeliest other texts that a search finds in any of the looks; all looks judge each."""
     columns = [look.columns for look in seen if len(look.columns)]
+    width = max(decoder.width, 2 * decoder.alternatives)
+    found = {ids: decoder.alphabet.decode(ids) for each in columns for ids in decoder.search(each, width)}
+    sums = {ids: sum(_log_probability(each, ids) for each in columns) for ids in found}
+    others = [ids for ids, text in found.items() if text not in ("", reading.text)]
+    others.sort(key=lambda ids: (-sums[ids], found[ids]))
 
-    def alternative(ids: tuple[int, ...], text: str) -> Alternative:
-        probability = geometric_mean(math.exp(_log_probability(each, ids)) for each in columns)
-        return Alternative(text, round(probability, 6), value_of(decoder.grammar, text))
+    def alternative(ids: tuple[int, ...]) -> Alternative:
+        text = found[ids]
+        return Alternative(text, round(math.exp(sums[ids] / len(columns)), 6), value_of(decoder.grammar, text))
 
-    found = {ids: decoder.alphabet.decode(ids) for each in columns for ids in decoder.search(each)}
-    others = [alternative(ids, text) for ids, text in found.items() if text not in ("", reading.text)]
-    others.sort(key=lambda other: (-other.confidence, other.text))
-    return replace(reading, alternatives=tuple(others[: decoder.alternatives]))
+    return replace(reading, alternatives=tuple(map(alternative, others[: decoder.alternatives])))
 
 
 def agreed(columns: Sequence[np.ndarray], decoded: Sequence[Decoded], decoder: Decoder) -> list[Decoded]:

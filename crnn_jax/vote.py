@@ -6,16 +6,16 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crnn_jax.arithmetic import ExpressionError, evaluate
+from crnn_jax.arithmetic import ExpressionError, decimal, evaluate
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import SEPARATOR, is_value
 
 NO_VALUE = "-"
 _VALUE = re.compile(r"-?\d+(\.\d+)?")
+_MAX_FORMULA = 1000  # characters
 
 
 class Ballot(NamedTuple):
@@ -97,11 +97,12 @@ def _unescaped(path: str) -> str:
 
 def _comes_to(text: str, value: str) -> bool:
     """Whether a text is a formula that comes to this: a number may also be the last word of a text."""
+    if len(text) > _MAX_FORMULA or not _VALUE.fullmatch(value):
+        return False
     *assignments, expression = text.split(SEPARATOR)
     try:
         variables = {assignment[:1]: int(assignment[2:]) for assignment in assignments}
-        result = evaluate(expression, variables)
-        return bool(_VALUE.fullmatch(value)) and is_value(value, str(Decimal(result.numerator) / result.denominator))
+        return is_value(value, decimal(evaluate(expression, variables)))
     except (ExpressionError, ValueError):
         return False
 

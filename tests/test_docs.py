@@ -27,8 +27,9 @@ def test_training_in_python_is_the_quick_recipe(page, module):
     (config,) = re.findall(r"config = (crnn_jax\.Config\(.*?\n    \))", text, re.DOTALL)
     recipe = importlib.import_module(f"experiments.{module}").RECIPES["quick"]
     assert eval(config) == recipe.config
-    tasks = re.findall(r"task = (crnn_jax\.tasks\..*)", text)
-    assert [eval(task).data for task in tasks] == ([recipe.task.data] if recipe.task else [])
+    tasks = [eval(task) for task in re.findall(r"task = (crnn_jax\.tasks\..*)", text)]
+    wanted = [recipe.task] if recipe.task else []
+    assert [(task.data, task.preparation) for task in tasks] == [(task.data, task.preparation) for task in wanted]
 
 
 def test_every_public_name_is_documented():

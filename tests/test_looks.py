@@ -8,10 +8,12 @@ import pytest
 from sources import Bars
 
 import crnn_jax
-from crnn_jax import UserError, ctc, looks
+from crnn_jax import Alphabet, Reading, UserError, ctc, looks
 from crnn_jax.box import Traced
 from crnn_jax.data.examples import Preparation
+from crnn_jax.decoding import Decoder
 from crnn_jax.looks import shifted
+from crnn_jax.recognizer import Seen
 
 HALF_A_COLUMN = 4
 LABELS = [Bars("test", 0)[i].text for i in range(40)]
@@ -131,6 +133,21 @@ def test_alternatives_are_the_likeliest_other_texts(model, pictures):
         for reading, label in zip(with_others, LABELS, strict=True)
     ]
     assert sum(told) > sum(reading.text == label for reading, label in zip(with_others, LABELS, strict=True))
+
+
+def test_alternatives_are_told_in_the_order_of_their_probabilities():
+    """Also where these are so small that they are told as 0."""
+    alphabet = Alphabet("abyz")
+    columns = np.log(np.array([[1e-10, 1e-9, 3e-7, 1.0, 1e-12]], np.float32))
+    reading = Reading("z", 1.0, None, True, ())
+    seen = [Seen(Traced(np.zeros((1, 8, 3), np.uint8)), columns, ctc.greedy(columns[None]), None)]
+    told = looks._with_alternatives(Decoder(alphabet, alternatives=2), reading, seen).alternatives
+    assert [other.text for other in told] == ["y", "b"]
+
+
+def test_asking_for_alternatives_changes_no_reading(model, pictures):
+    readings = model.read(pictures, decode="beam", alternatives=30)
+    assert [replace(reading, alternatives=()) for reading in readings] == model.read(pictures, decode="beam")
 
 
 def test_alternatives_are_texts_of_the_grammar_with_their_values():

@@ -80,7 +80,10 @@ def test_values_beyond_those_of_floats_are_values(tmp_path):
     assert (ballot.text, ballot.value) == (digits, digits)
     assert not is_value(digits, "9" * 311)
     assert is_value(digits, "1" + "0" * 310)  # a billionth off
-    assert not is_value("nan", "1")
+    assert not any(is_value(word, "1") for word in ("nan", "inf", "-inf", "Infinity"))
+    (tmp_path / "b").write_text(f"x={'9' * 4200};x{'*x' * 245} 1\n", encoding="utf-8")  # beyond those of decimals
+    (ballot,) = vote_files([tmp_path / "b"])
+    assert ballot.value is None
 
 
 def test_texts_with_spaces_are_whole(tmp_path):

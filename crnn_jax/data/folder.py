@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from crnn_jax.alphabet import Alphabet
-from crnn_jax.arithmetic import ExpressionError, evaluate
+from crnn_jax.arithmetic import ExpressionError, decimal, evaluate
 from crnn_jax.data.examples import Example
 from crnn_jax.data.images import SUFFIXES, UnreadableImage, open_image, read_image, size_of
 from crnn_jax.drawing.random import Split
@@ -157,7 +157,7 @@ def label_problems(labels: Labels, requirements: Requirements | None = None) -> 
         what = _text_problem(row, requirements)
         if what:
             yield Problem(row.place, what, row)
-        elif requirements is None and (what := _value_problem(row, evaluate)):
+        elif requirements is None and (what := _value_problem(row, lambda text: decimal(evaluate(text)))):
             yield Problem(row.place, what, row, harmless=True)  # a value may mean something else
     surplus = [
         p for p in sorted(labels.file.parent.iterdir(), key=_by_number) if p.suffix.lower() in SUFFIXES and p not in names
@@ -285,7 +285,15 @@ def _parse_each(folder: Path, problems: list[Problem]) -> Iterator[Labelled]:
         for name in {path.stem, Path(path.stem).stem}:
             pictures[name].append(path)
     for file in sorted(folder.glob(f"*{_GROUND_TRUTH}")):
-        name, text = file.name.removesuffix(_GROUND_TRUTH), _text_of(file)[0].strip()
+        if not _is_unicode(file.name):
+            problems.append(Problem(ascii(str(file)), "has a name that is not UTF-8"))
+            continue
+        try:
+            text = _text_of(file)[0].strip()
+        except UserError as error:
+            problems.append(Problem(str(file), str(error).removeprefix(f"{file}: ")))
+            continue
+        name = file.name.removesuffix(_GROUND_TRUTH)
         about = [path for path in pictures[name] if path.stem == name] or pictures[name] or [folder / f"{name}.png"]
         if text and "\n" not in text and len(about) == 1:
             yield Labelled(about[0], text, None, str(file))
@@ -375,14 +383,14 @@ def _text_problem(row: Labelled, requirements: Requirements | None) -> str | Non
     return _value_problem(row, grammar.value) if grammar else None
 
 
-def _value_problem(row: Labelled, compute: Callable[[str], object]) -> str | None:
+def _value_problem(row: Labelled, compute: Callable[[str], str | None]) -> str | None:
     if row.value is None:
         return None
     try:
         value = compute(row.text)
     except ExpressionError:
         return None
-    return None if value is None or is_value(row.value, str(value)) else f"{row.text!r} comes to {value}, not {row.value}"
+    return None if value is None or is_value(row.value, value) else f"{row.text!r} comes to {value}, not {row.value}"
 
 
 def _text_of(path: Path) -> tuple[str, list[Problem]]:

@@ -52,11 +52,12 @@ class Normalization(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(..., C) to (..., C); the statistics are those of the last axis."""
+        collect = self.train and x.size > 0  # of nothing there are no statistics
         norm = nn.BatchNorm(
-            use_running_average=not self.train,
+            use_running_average=not collect,
             momentum=self.momentum,
             epsilon=self.epsilon,
-            axis_name=self.axis_name if self.train else None,
+            axis_name=self.axis_name if collect else None,
             dtype=x.dtype,
             name="norm",
         )

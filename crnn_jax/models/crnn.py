@@ -102,6 +102,7 @@ class CRNN(nn.Module):
         x = (images[..., : self.channels].astype(self.dtype) - 127.5) / 127.5
         x = self._backbone(normalization)(x, widths if self.masked else None)
         batch, rows, columns, channels = x.shape
+        normalization["train"] = train and columns > 0  # the column that is put there has no statistics
         x = _with_a_column(x.transpose(0, 2, 1, 3).reshape(batch, columns, rows * channels))
         init = getattr(nn.initializers, a.initialization)()
         x = nn.Dense(a.hidden, kernel_init=init, use_bias=False, dtype=self.dtype, name="columns")(x)

@@ -138,7 +138,9 @@ class _Run:
         number, state, progress = restored
         self._step, self._epoch = self._checkpoints.step(number), EpochSums(**progress.sums)
         self._clock = Clock(progress.seconds, progress.images, progress.waited)
-        self._feed.unreadable = set(progress.unreadable)
+        before = self._checkpoints.describe(number)["data"]
+        if before.get("folder") == self._task.data.get("folder"):  # or they have other names now, and are told again
+            self._feed.unreadable = set(progress.unreadable)
         self._feed.training.set_state(progress.data)
         logger.info("going on from step %d of %d in %s", self._step, self._config.total_steps, self._directory.path)
         return state

@@ -77,6 +77,19 @@ def test_malformed_labels_name_file_and_line(tmp_path, labels, name, message):
     assert name in str(caught.value)
 
 
+def test_one_bad_file_of_a_label_leaves_the_others(tmp_path):
+    for name in ("0", "1", "2"):
+        folder(tmp_path, "AB", f"{name}.gt.txt", [f"{name}.png"])
+    (tmp_path / "1.gt.txt").write_bytes(b"caf\xe9")
+    (tmp_path / os.fsdecode(b"\xff.png")).touch()
+    (tmp_path / os.fsdecode(b"\xff.gt.txt")).write_text("CD")
+    labels = parse_labels(tmp_path)
+    assert [row.path.name for row in labels.rows] == ["0.png", "2.png"]
+    first, second = sorted(str(problem) for problem in labels.problems)
+    assert first.endswith("\\udcff.gt.txt': has a name that is not UTF-8")
+    assert second.endswith("1.gt.txt: is not UTF-8 (byte 3)")
+
+
 def test_a_text_that_may_be_of_several_pictures(tmp_path):
     folder(tmp_path, "AB", "0.gt.txt", ["0.bin.png", "0.nrm.png"])
     with pytest.raises(UserError, match=r"0\.gt\.txt: may be about 0\.bin\.png or 0\.nrm\.png"):

@@ -70,9 +70,9 @@ def test_values_computed_in_floating_point_are_good(tmp_path, value):
 
 
 def test_a_value_is_only_told_without_a_task(tmp_path):
-    folder = make(tmp_path / "x", ["1+1 3", "a-z 5", "hello world"])
+    folder = make(tmp_path / "x", ["1+1 3", "a-z 5", "hello world", "4/3 1.33"])
     assert said(folder, task=None) == ["labels.txt, line 1: '1+1' comes to 2, not 3"]
-    assert len(read_labels(folder)) == 3
+    assert len(read_labels(folder)) == 4
 
 
 def test_blank_lines_at_the_end_are_nothing(tmp_path):

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 from networks import fresh
 
 from crnn_jax import Alphabet, Architecture, UserError
@@ -166,6 +167,20 @@ def test_four_poolings_leave_level_2_some_fifty_columns():
     images, widths = jax.ShapeDtypeStruct((1, 81, 900, 3), jnp.uint8), jax.ShapeDtypeStruct((1,), jnp.int32)
     (logits, _), _ = jax.eval_shape(model.init_with_output, jax.random.key(0), images, widths)
     assert logits.shape == (1, 52, 45)
+
+
+@pytest.mark.parametrize(("rnn", "width"), [("none", 32), ("conv", 64)])
+def test_a_batch_without_columns_leaves_the_statistics_as_they_are(rnn, width):
+    model = CRNN(Architecture(backbone="vgg2222", rnn=rnn, hidden=16), 20, masked=True)
+    images, widths = jnp.full((2, 81, width, 3), 99, jnp.uint8), jnp.full(2, width)
+    variables = fresh(model, jnp.zeros((1, 81, 200, 3), jnp.uint8), jnp.array([200]))
+    (_, lengths), after = model.apply(variables, images, widths, train=True, mutable=["batch_stats"])
+    assert lengths.tolist() == [0, 0]
+    statistics = traverse_util.flatten_dict(after["batch_stats"])
+    assert all(np.isfinite(array).all() for array in statistics.values())
+    before = traverse_util.flatten_dict(variables["batch_stats"])
+    unchanged = {path[0] for path, array in statistics.items() if np.array_equal(array, before[path])}
+    assert "Normalization_0" in unchanged
 
 
 @pytest.mark.parametrize(
