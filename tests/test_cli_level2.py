@@ -156,6 +156,7 @@ def test_vote_writes_a_result_file(capsys, tmp_path):
     assert "has 1 lines" in err
 
 
+@pytest.mark.slow
 def test_lines_can_be_read_each_alone(capsys, pictures, tmp_path):
     task = replace(tasks.level2(), preparation=tasks.LEVEL2_LINES)
     config = Config(

@@ -39,6 +39,7 @@ def test_document_recipe_is_the_document_s():
     assert [round(float(schedule(781 * epoch)), 8) for epoch in (0, 49)] == [1e-3, 1e-3]
 
 
+@pytest.mark.slow
 def test_quick_learns_from_a_folder_and_refuses_a_bad_one(tmp_path):
     pictures = tmp_path / "pictures"
     assert main(["generate", "level1", "--count", "60", "--out", str(pictures)]) == 0

@@ -46,7 +46,7 @@ def alone():
     return run(1)
 
 
-@pytest.mark.parametrize("device_count", [2, 4])
+@pytest.mark.parametrize("device_count", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_same_global_batch_gives_the_same_parameters_on_any_number_of_devices(alone, device_count):
     state, metrics = run(device_count)
     expected = steps.unreplicate(alone[0])
@@ -64,6 +64,7 @@ def test_same_global_batch_gives_the_same_parameters_on_any_number_of_devices(al
         assert np.all(np.asarray(leaf) == np.asarray(leaf)[:1])
 
 
+@pytest.mark.slow
 def test_the_attention_head_is_trained_alike_on_any_number_of_devices():
     architecture = Architecture(backbone="light", rnn="none", hidden=16, dropout=0.3, head="attention", positions=3)
     (_, alone), (_, together) = (run(count, count=2, architecture=architecture) for count in (1, 2))
