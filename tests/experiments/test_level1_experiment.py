@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from crnn_jax.cli import main
 from crnn_jax.training.schedules import make_schedule
 from experiments.level1 import RECIPES
