@@ -169,12 +169,12 @@ def test_four_poolings_leave_level_2_some_fifty_columns():
     assert logits.shape == (1, 52, 45)
 
 
-@pytest.mark.parametrize(("rnn", "width"), [("none", 32), ("conv", 64)])
-def test_a_batch_without_columns_leaves_the_statistics_as_they_are(rnn, width):
-    model = CRNN(Architecture(backbone="vgg2222", rnn=rnn, hidden=16), 20, masked=True)
-    images, widths = jnp.full((2, 81, width, 3), 99, jnp.uint8), jnp.full(2, width)
+def test_a_batch_without_columns_leaves_the_statistics_as_they_are():
+    model = CRNN(Architecture(backbone="vgg2222", rnn="conv", hidden=16), 20, masked=True)
+    images, widths = jnp.full((2, 81, 32, 3), 99, jnp.uint8), jnp.full(2, 32)
     variables = fresh(model, jnp.zeros((1, 81, 200, 3), jnp.uint8), jnp.array([200]))
-    (_, lengths), after = model.apply(variables, images, widths, train=True, mutable=["batch_stats"])
+    apply = jax.jit(partial(model.apply, train=True, mutable=["batch_stats"]))
+    (_, lengths), after = apply(variables, images, widths)
     assert lengths.tolist() == [0, 0]
     statistics = traverse_util.flatten_dict(after["batch_stats"])
     assert all(np.isfinite(array).all() for array in statistics.values())

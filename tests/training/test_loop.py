@@ -311,15 +311,16 @@ def test_validation_that_is_no_number_is_not_saved(tmp_path):
     assert [row["step"] for row in metrics_of(tmp_path)] == [1]
 
 
-def test_blanks_are_explained_once_while_they_last(tmp_path, caplog, monkeypatch):
+def test_blanks_and_few_columns_are_explained_once(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(loop, "_BLANK_STEPS", 3)
     run(
         tmp_path,
-        bars_task(Blank),
+        bars_task(Blank, max_length=5),
         Config(**{**vars(TINY), "learning_rate": 0.05, "lr_schedule": "constant", "steps_per_epoch": 20}),
     )
     assert caplog.text.count("nothing but blanks is read so far: that is normal") == 1
     assert "still nothing but blanks" in caplog.text
+    assert caplog.text.count("8 columns for texts of up to 5 characters") == 1
 
 
 def test_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_path):
@@ -401,11 +402,6 @@ def test_texts_longer_than_the_columns_are_refused_before_training(tmp_path):
     with pytest.raises(UserError, match="texts of 9 characters need 9, and light gives 8"):
         run(tmp_path, bars_task(max_length=9))
     assert not list(tmp_path.iterdir())
-
-
-def test_columns_for_less_than_twice_the_longest_text_are_told_once(tmp_path, caplog):
-    run(tmp_path, bars_task(max_length=5), dataclasses.replace(TINY, epochs=1, steps_per_epoch=1))
-    assert caplog.text.count("8 columns for texts of up to 5 characters") == 1
 
 
 @pytest.mark.parametrize(
