@@ -1,5 +1,5 @@
 """The command line: ``crnn-jax read``, ``vote``, ``evaluate``, ``generate``, ``check``, ``locate``, ``describe``, ``status``,
-``compare``, ``export`` and ``serve``.
+``compare``, ``export``, ``average`` and ``serve``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``crnn-jax status``, ``compare``, ``export`` and ``serve``."""
+"""``crnn-jax status``, ``compare``, ``export``, ``average`` and ``serve``."""
 
 from __future__ import annotations
 
@@ -52,6 +52,12 @@ def add(commands: Commands) -> None:
         "--check", type=positive, default=1000, help="pictures on which the result is compared with the network"
     )
 
+    average = commands.add_parser("average", help="write the mean of several networks that began with the same weights")
+    average.set_defaults(run=_average)
+    average.add_argument("models", nargs="+", metavar="MODEL", help="as of export")
+    add_grammar(average)
+    average.add_argument("--out", type=Path, required=True, help="file, .safetensors")
+
     serve = commands.add_parser("serve", help="a web page and an HTTP endpoint that read pictures")
     serve.set_defaults(run=_serve)
     serve.add_argument(
@@ -94,6 +100,18 @@ def _export(arguments: argparse.Namespace) -> int:
     written = arguments.to == "weights"
     network = jax.jit(load_one(str(out), arguments.grammar).logits) if written else export.load_exported(out)
     return _compare(model, network, arguments.check)
+
+
+def _average(arguments: argparse.Namespace) -> int:
+    from crnn_jax import export
+    from crnn_jax.averaging import average
+
+    out: Path = arguments.out
+    if out.suffix != _SUFFIXES["weights"]:
+        raise UserError(f"--out={out}: the name must end in {_SUFFIXES['weights']}")
+    export.export(average([load_one(model, arguments.grammar) for model in arguments.models]), "weights", out)
+    print(f"{out}: {out.stat().st_size:,} bytes")
+    return 0
 
 
 def _serve(arguments: argparse.Namespace) -> int:
