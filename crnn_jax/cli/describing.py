@@ -53,6 +53,8 @@ def _told(network: Recognizer) -> Iterator[tuple[str, str]]:
     yield "recipe", _listed({name: config[name] for name in _RECIPE if config.get(name) is not None})
     if data := description.get("data"):
         yield "data", _listed(data)
+    if averaged := description.get("averaged"):
+        yield "mean", f"of {len(averaged)} networks; the recipe is that of the first"
     if metrics := description.get("metrics"):
         yield "validation", _listed(metrics)
 
