@@ -79,6 +79,27 @@ def test_it_is_explained_on_request(client):
     assert all(shown["image"].startswith("data:image/png;base64,") for shown in answer["pictures"])
 
 
+def test_other_texts_are_told_on_request_of_the_pictures_that_asked(client, models):
+    images = [tasks.by_name("level1").source("generate", 5)[i].image for i in range(3)]
+    done = app._work(models["level1"], [app._Job(image, alternatives=n) for image, n in zip(images, (2, 0, 1), strict=True)])
+    assert [len(one.reading.alternatives) for one in done] == [2, 0, 1]
+    expected = [reading.text for reading in models["level1"].read(images)]
+    assert [one.reading.text for one in done] == expected
+    (answer,) = send(client, png(images[0]), alternatives=2).json()
+    likeliest, other = answer["alternatives"]
+    assert answer["confidence"] > likeliest["confidence"] >= other["confidence"]
+    assert likeliest["text"] != answer["text"]
+    assert send(client, png(images[0])).json()[0]["alternatives"] == []
+    assert send(client, png(images[0]), alternatives=11).status_code == 422
+
+
+def test_of_a_picture_that_is_too_wide_it_is_told(client):
+    strip = tasks.level2().source("train", 0)[0].image
+    (answer,) = send(client, png(np.tile(strip, (1, 6, 1))), model="level2").json()
+    assert answer["note"].startswith("the picture is too wide: the network saw it ")
+    assert send(client, png(strip), model="level2").json()[0]["note"] is None
+
+
 def test_lines_that_were_not_sought_are_not_shown(models):
     strip = tasks.level2().source("train", 0)[0].image
     (done,) = app._work(models["level2"], [app._Job(strip, True)])
@@ -151,13 +172,14 @@ def test_a_fault_of_ours_is_told_of_its_picture_alone(models, caplog):
     class Faulty:
         members = models["level1"].members
         read_prepared = models["level1"].read_prepared
+        squeezed = models["level1"].squeezed
 
         def prepare(self, image):
             if image.max() == 7:
                 raise ZeroDivisionError
             return models["level1"].prepare(image)
 
-    good, bad = (app._Job(np.full((60, 180, 3), level, np.uint8), False) for level in (200, 7))
+    good, bad = (app._Job(np.full((60, 180, 3), level, np.uint8)) for level in (200, 7))
     first, second, third = app._work(Faulty(), [good, bad, good])
     assert first.reading is not None
     assert third.reading is not None

@@ -153,10 +153,8 @@ def _why_not_opened(path: Path) -> UnreadableImage:
 
 def say_squeezed(files: Sequence[FileReading]) -> None:
     """Says on stderr which pictures the network saw clearly lower than others; of many, the first, and how many more."""
-    for path, fitted in ((file.path, file.squeezed) for file in files[:_NAMED]):
-        if fitted:
-            seen = f"the network saw it {fitted.height} pixels high instead of {fitted.full}"
-            print(f"note: {path}: is too wide: {seen}; cut it into parts, or train with such pictures", file=sys.stderr)
+    for file in files[:_NAMED]:
+        print(f"note: {file.path}: {file.squeezed}", file=sys.stderr)
     if more := len(files[_NAMED:]):
         print(f"note: {more} more pictures are too wide", file=sys.stderr)
 

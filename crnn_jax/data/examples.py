@@ -59,6 +59,10 @@ class Fitted(NamedTuple):
         """Whether it is too wide: clearly lower than others."""
         return self.height < _LOW * self.full
 
+    def __str__(self) -> str:
+        seen = f"the network saw it {self.height} pixels high instead of {self.full}"
+        return f"is too wide: {seen}; cut it into parts, or train with such pictures"
+
 
 @dataclass(frozen=True)
 class Preparation:

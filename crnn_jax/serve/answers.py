@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any, BinaryIO, TypeVar
 
 import cv2
@@ -44,8 +45,16 @@ class Shown(BaseModel):
     rows: list[str] = []
 
 
+class Other(BaseModel):
+    """A text that was not read, but is likely too."""
+
+    text: str
+    confidence: float
+    value: str | None
+
+
 class Answer(BaseModel):
-    """What was read."""
+    """What was read; ``note`` says what was wrong with the picture, though it was read."""
 
     text: str
     value: str | None
@@ -53,10 +62,12 @@ class Answer(BaseModel):
     confidence: float
     characters: list[Character]
     model: str
+    alternatives: list[Other] = []
+    note: str | None = None
     pictures: list[Shown] = []
 
 
-def answer(reading: Reading, model: str, pictures: list[Shown]) -> Answer:
+def answer(reading: Reading, model: str, pictures: Sequence[Shown], note: str | None) -> Answer:
     """A reading as it is sent."""
     characters = [Character(**vars(character)) for character in reading.characters]
     return Answer(
@@ -66,7 +77,9 @@ def answer(reading: Reading, model: str, pictures: list[Shown]) -> Answer:
         confidence=reading.confidence,
         characters=characters,
         model=model,
-        pictures=pictures,
+        alternatives=[Other(**vars(other)) for other in reading.alternatives],
+        note=note,
+        pictures=list(pictures),
     )
 
 

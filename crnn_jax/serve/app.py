@@ -7,7 +7,8 @@ import contextlib
 import functools
 import io
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -31,6 +32,7 @@ _PAGE = Path(__file__).with_name("page.html")
 _BYTES, _PIXELS = 20 * 2**20, 40_000_000  # of a picture, at most; and pixels of all that are in memory
 _FILES, _BODY = 32, 64 * 2**20  # files and bytes of a request, at most
 _AT_ONCE = 64  # pictures in hand, of all requests
+_OTHERS = 10  # alternatives of a picture, at most: each look is searched for them
 
 
 class _Places:
@@ -73,31 +75,42 @@ class _Pixels:
 
 class _Job(NamedTuple):
     image: np.ndarray
-    explained: bool
+    explained: bool = False
+    alternatives: int = 0
 
 
 class _Done(NamedTuple):
-    reading: Reading | None
-    pictures: list[Shown]
+    reading: Reading | None = None
+    pictures: Sequence[Shown] = ()
+    note: str | None = None
     problem: str = ""
 
 
 def _work(model: Reader[Any], jobs: list[_Job]) -> list[_Done]:
     """Reads a batch; what is wrong with one picture is told of that one."""
-    prepared: dict[int, tuple[Any, list[Shown]]] = {}
-    problems: dict[int, str] = {}
+    prepared: dict[int, Any] = {}
+    done: dict[int, _Done] = {}
     for i, job in enumerate(jobs):
         try:
             picture = model.prepare(job.image)
-            prepared[i] = picture, explain(model, job.image, picture) if job.explained else []
+            squeezed = model.squeezed(picture)
+            shown = explain(model, job.image, picture) if job.explained else []
+            done[i] = _Done(None, shown, None if squeezed is None else f"the picture {squeezed}")
+            prepared[i] = picture
         except UserError as error:
-            problems[i] = str(error)
+            done[i] = _Done(problem=str(error))
         except Exception:  # a fault of ours, for which the requests of others are not to pay
             _logger.exception("a picture of %s can't be prepared", "x".join(map(str, job.image.shape[1::-1])))
-            problems[i] = "can't be prepared"
-    images = (image for image, _ in prepared.values())
-    readings = dict(zip(prepared, model.read_prepared(images, batch_size=BATCH_SIZE), strict=True))
-    return [_Done(readings[i], prepared[i][1]) if i in prepared else _Done(None, [], problems[i]) for i in range(len(jobs))]
+            done[i] = _Done(problem="can't be prepared")
+    # In two passes, so that who asked for no alternatives doesn't wait for searches.
+    for searched in (False, True):
+        of = [i for i in prepared if (jobs[i].alternatives > 0) == searched]
+        most = max((jobs[i].alternatives for i in of), default=0)
+        readings = model.read_prepared((prepared[i] for i in of), batch_size=BATCH_SIZE, alternatives=most)
+        for i, reading in zip(of, readings, strict=True):
+            others = reading.alternatives[: jobs[i].alternatives]
+            done[i] = done[i]._replace(reading=replace(reading, alternatives=others))
+    return [done[i] for i in range(len(jobs))]
 
 
 def make_app(models: Mapping[str, Reader[Any]], *, room: int = _AT_ONCE) -> FastAPI:
@@ -154,19 +167,21 @@ def make_app(models: Mapping[str, Reader[Any]], *, room: int = _AT_ONCE) -> Fast
         files: Annotated[list[UploadFile], File(description="pictures")],
         model: Annotated[str | None, Query(description="which reads; the default is told from a picture's size")] = None,
         explained: Annotated[bool, Query(description="send pictures of how it came about")] = False,
+        alternatives: Annotated[int, Query(description="how many other likely texts to tell", ge=0, le=_OTHERS)] = 0,
     ) -> list[Answer]:
         """Reads pictures, in their order."""
         if len(files) > _FILES:
             raise HTTPException(413, f"{len(files)} pictures, {_FILES} are the most of one request")
         with places.taken(len(files)):
             # All of them, though one be wrong: until the last is done there are pictures in hand.
-            answers = await asyncio.gather(*(one(file, model, explained) for file in files), return_exceptions=True)
+            each = (one(file, model, explained, alternatives) for file in files)
+            answers = await asyncio.gather(*each, return_exceptions=True)
         for given in answers:
             if isinstance(given, BaseException):
                 raise given
         return [given for given in answers if isinstance(given, Answer)]
 
-    async def one(file: UploadFile, name: str | None, explained: bool) -> Answer:
+    async def one(file: UploadFile, name: str | None, explained: bool, alternatives: int) -> Answer:
         if (file.size or 0) > _BYTES:
             raise HTTPException(413, f"{file.filename}: has more than {_BYTES} bytes")
         try:
@@ -176,12 +191,12 @@ def make_app(models: Mapping[str, Reader[Any]], *, room: int = _AT_ONCE) -> Fast
                 chosen = name or _suiting(image)
                 if chosen not in queues:
                     raise UserError(f"which model reads it? There are: {', '.join(queues)}")
-                done = await queues[chosen](_Job(image, explained))
+                done = await queues[chosen](_Job(image, explained, alternatives))
         except UserError as error:
             raise HTTPException(422, f"{file.filename}: {error}") from None
         if done.reading is None:
             raise HTTPException(422, f"{file.filename}: {done.problem}")
-        return answer(done.reading, chosen, done.pictures)
+        return answer(done.reading, chosen, done.pictures, done.note)
 
     def _suiting(image: np.ndarray) -> str | None:
         if len(queues) == 1:
