@@ -14,7 +14,7 @@ from crnn_jax.alphabet import Alphabet
 from crnn_jax.errors import UserError
 from crnn_jax.grammar import Grammar, value_of
 
-Decode = Literal["auto", "greedy", "beam"]
+Decode = Literal["auto", "once", "greedy", "beam"]
 # Probability that a text of a grammar must have. Readings of 40 pictures of dots or noise, of either level, had less than 5e-5,
 # right readings 0.14 or more (300 of either level, 346 of faint level 1); of 965 others, by three networks together, one less.
 _LEAST = 1e-4
@@ -76,7 +76,8 @@ class Decoder:
         alphabet: of the network.
         grammar: of the texts; None: any.
         mode: ``greedy``: the best character of each column; ``beam``: a search, held to the grammar if there is one;
-            ``auto``: the search where the greedy reading isn't a text of the grammar.
+            ``once``: the search where the greedy reading isn't a text of the grammar; ``auto``: likewise, and who reads looks
+            again where in doubt (`crnn_jax.looks`).
         alternatives: how many other texts to tell besides what is read, each reading's likeliest of what a search finds.
         width: of the search.
 
@@ -118,7 +119,7 @@ class Decoder:
         if not len(columns):  # the picture is too narrow for one
             return Decoded("", 0.0, False, None, ())
         text = self.alphabet.decode(greedy.ids[: int(greedy.counts)].tolist())
-        if self.mode == "beam" or (self.mode == "auto" and self.grammar is not None and not self.grammar.contains(text)):
+        if self.mode == "beam" or (self.mode != "greedy" and self.grammar is not None and not self.grammar.contains(text)):
             found = self.search(columns)
             if found:
                 return self.aligned(columns, found[0])

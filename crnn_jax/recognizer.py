@@ -225,8 +225,8 @@ class Recognizer:
 
         Args:
             images: paths, or (H, W, 3) uint8 RGB arrays, of any size.
-            decode: ``greedy``, ``beam``, or ``auto``; see `crnn_jax.decoding.Decoder`. With ``auto``, what is read with a
-                confidence below 0.95 is looked at once more, moved by half a column, see `crnn_jax.looks`.
+            decode: ``auto``, ``once``, ``greedy`` or ``beam``; see `crnn_jax.decoding.Decoder`. With ``auto``, what is read
+                with a confidence below 0.95 is looked at once more, moved by half a column, see `crnn_jax.looks`.
             batch_size: pictures that are read at a time.
             alternatives: how many other texts to tell of each picture, `Reading.alternatives`. They take a search for each
                 look at it.

@@ -37,7 +37,7 @@ def test_auto_searches_only_where_the_greedy_reading_is_no_sentence(monkeypatch)
     assert searched == [(1, 8, 17)]
 
 
-@pytest.mark.parametrize("mode", ["auto", "beam"])
+@pytest.mark.parametrize("mode", ["auto", "once", "beam"])
 def test_a_reading_that_breaks_the_grammar_is_mended(mode):
     logits = columns_of("_(3-7+5__").at[0, 5, LEVEL1.alphabet.characters.index(")")].set(6.0)
     (read,) = decode(logits, mode)

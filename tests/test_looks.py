@@ -67,7 +67,7 @@ def test_doubtful_pictures_are_read_by_the_product_of_two_looks(model, pictures)
 def test_only_doubtful_pictures_are_looked_at_again(model, pictures, monkeypatch):
     seen = []
     monkeypatch.setattr(looks, "shifted", lambda picture, *_: seen.append(picture) or picture)
-    for decode, again in (("greedy", False), ("beam", False), ("auto", True)):
+    for decode, again in (("greedy", False), ("beam", False), ("once", False), ("auto", True)):
         seen.clear()
         readings = model.read(pictures, decode=decode)
         doubtful = sum(reading.confidence < 0.95 for reading in readings)

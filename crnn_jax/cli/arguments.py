@@ -75,10 +75,10 @@ def add_decode(parser: argparse.ArgumentParser) -> None:
     """Adds ``--decode``."""
     parser.add_argument(
         "--decode",
-        choices=("auto", "greedy", "beam"),
+        choices=("auto", "once", "greedy", "beam"),
         default="auto",
-        help="greedy: the best character of each column; beam: a search that obeys the task's grammar; auto: the search only"
-        " where the greedy reading breaks the grammar, and a second look where in doubt",
+        help="greedy: the best character of each column; beam: a search that obeys the task's grammar; once: the search only"
+        " where the greedy reading breaks the grammar; auto: likewise, and a second look where in doubt",
     )
 
 
