@@ -287,6 +287,7 @@ LEVEL2_STYLES = {
     "competition": level2_drawing.COMPETITION,
     "varied": level2_drawing.VARIED,
     "faint": level2_drawing.FAINT,
+    "unseen": level2_drawing.UNSEEN,
 }
 _LEVEL2_HEIGHT = 81
 _LEVEL2_WIDTHS = (448, 672, 800, 896, 960, 1152)
@@ -320,7 +321,8 @@ def level2(
 
     Args:
         variant: ``competition``: Song faces; ``varied``: many faces and weights; ``faint``: texts that can hardly be told
-            from the background.
+            from the background; ``unseen``: digits, operators and brackets in faces of level 1, to judge how well others than
+            those of training are read.
         variety: share of the training pictures that are drawn like ``varied``.
         faint: share of the training pictures that are drawn like ``faint``, besides those that come by chance.
         copied: share of the training pictures that look as if taken from a page: enlarged, and compressed.

@@ -63,6 +63,17 @@ LATIN_FACES = (
     "Jost-Regular.ttf",
     "Tinos-Regular.ttf",
 )
+# For judging alone: what level 1 has besides.
+UNSEEN_FACES = (
+    "Anton-Regular.ttf",
+    "ArchivoBlack-Regular.ttf",
+    "ComicNeue-Bold.otf",
+    "CrnnGrotesque-Regular.otf",
+    "DejaVuSans.ttf",
+    "DejaVuSansMono.ttf",
+    "Gelasio-Regular.ttf",
+    "Tinos-Bold.ttf",
+)
 
 
 # More than what was measured on the few pictures that there are.
@@ -91,6 +102,7 @@ class Style:
 COMPETITION = Style()
 VARIED = Style(fonts=FACES, latin=LATIN_FACES, weights=(0.0, 0.25, 0.5, 0.75))
 FAINT = Style(darkest=True)
+UNSEEN = Style(latin=UNSEEN_FACES)  # which are never trained with; the variables are as ever
 
 
 class Canvas(NamedTuple):

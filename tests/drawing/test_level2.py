@@ -106,7 +106,8 @@ def test_every_face_has_every_character():
     for font in level2.FACES:
         inks = {c: line.character(c, font, 45, Draws(0, "train", 0)) for c in Level2.alphabet.characters}
         assert all(ink.max() > 128 for ink in inks.values()), font
-    for font in level2.LATIN_FACES:
+    assert not {*level2.COMPETITION.latin, *level2.LATIN_FACES} & set(level2.UNSEEN_FACES)
+    for font in (*level2.LATIN_FACES, *level2.UNSEEN_FACES):
         others = filter(str.isascii, Level2.alphabet.characters)
         assert all(line.character(c, font, 45, Draws(0, "train", 0)).max() > 128 for c in others), font
 
