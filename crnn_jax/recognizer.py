@@ -101,6 +101,16 @@ class Reader(Protocol[P]):
     def grammar(self) -> Grammar | None:
         """Of its texts; None: any will do."""
 
+    def read(
+        self,
+        images: Iterable[str | Path | np.ndarray],
+        *,
+        decode: Decode = "auto",
+        batch_size: int = BATCH_SIZE,
+        alternatives: int = 0,
+    ) -> list[Reading]:
+        """See `Recognizer.read`."""
+
     def prepare(self, image: str | Path | np.ndarray) -> P:
         """See `Recognizer.prepare`."""
 

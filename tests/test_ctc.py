@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 from sources import Words
 
 from crnn_jax import ctc
@@ -58,6 +59,16 @@ def test_label_that_does_not_fit_is_masked_and_told():
     assert not np.any(gradient[0])
     assert np.all(np.isfinite(gradient))
     assert not np.any(gradient[1, 2])  # a column past the length
+
+
+@pytest.mark.parametrize("label", [(), (0, 1), (1, 1)])
+def test_gradient_is_that_of_finite_differences(label):
+    logits, ids = jax.random.normal(jax.random.key(7), (1, 5, 3)), pad([label], 3, 2)
+
+    def loss(logits):
+        return ctc.loss(logits, jnp.array([4]), ids, jnp.array([len(label)]))[0][0]
+
+    check_grads(loss, (logits,), order=1, modes=["rev"], eps=1e-2, atol=1e-3, rtol=1e-3)
 
 
 def test_frames_needed_counts_repeats_inside_the_label_only():

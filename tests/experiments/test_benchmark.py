@@ -4,10 +4,12 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import pytest
 from PIL import Image
 
-from experiments.benchmark import draw, growth, locate, parts, serve
+from crnn_jax import tasks
+from experiments.benchmark import draw, floor, growth, locate, parts, readers, serve
 from experiments.benchmark.report import Row, in_turns, row
 
 
@@ -86,6 +88,55 @@ def test_the_growth_of_the_cost_is_measured_and_drawn(monkeypatch, tmp_path):
     growth.plot(rows, tmp_path / "plots" / "growth.png")
     with Image.open(tmp_path / "plots" / "growth.png") as picture:
         assert picture.width > 800
+
+
+def test_the_floor_counts_the_products_of_loops_and_convolutions():
+    def work(x, kernel, images):
+        looped, _ = jax.lax.scan(lambda carry, _: (carry @ x, None), x, length=5)
+        convolved = jax.lax.conv_general_dilated(images, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return looped, convolved
+
+    shapes = (4, 4), (3, 3, 2, 8), (1, 7, 6, 2)
+    jaxpr = jax.make_jaxpr(jax.jit(work))(*map(jnp.ones, shapes))
+    counted = floor.count_work(jaxpr.jaxpr)
+    assert counted.operations == 5 * (2 * 4**3) + 2 * (5 * 4 * 8) * (3 * 3 * 2)
+    assert counted.bytes == 4 * (5 * 3 * 16 + 144 + 84 + 160)
+
+
+def test_readers_are_compared_on_the_same_pictures(monkeypatch):
+    given = []
+
+    def one_and_a_wrong_one(pictures, characters):
+        given.extend(pictures)
+        return [tasks.captcha().source("test", 0)[0].text.lower(), *["" for _ in pictures[1:]]]
+
+    monkeypatch.setattr(readers, "_TASKS", {"captcha": 2})
+    monkeypatch.setattr(readers, "_peers", lambda: [("a peer", one_and_a_wrong_one)])
+    rows = list(readers.rows(4, seed=0))
+    assert len(given) == 2
+    names = ("captcha,captcha-light", "captcha-light")
+    assert [row.name for row in rows[::2]] == [f"{name}: exact match of 2, a peer" for name in names]
+    assert [row.peer for row in rows[::2]] == [0.5, 0.5]  # letters of either case are the same
+    assert all(row.ours == 1 for row in rows[::2])
+    assert all(row.ours > 0 for row in rows[1::2])
+
+
+@pytest.mark.slow
+def test_reading_is_compared(monkeypatch):
+    pytest.importorskip("torch")
+    from experiments.benchmark import read
+
+    for name, value in (
+        ("_SIZES", {"cpu": (4, 2)}),
+        ("_ALONE", 3),
+        ("_WARM_UP", 1),
+        ("_CHOOSING", 1),
+        ("_BACKBONES", ("light",)),
+    ):
+        monkeypatch.setattr(read, name, value)
+    rows = list(read.rows(1, seed=0))
+    assert [row.unit for row in rows] == ["images/s", "ms", "ms", "images/s"]
+    assert all(row.ours > 0 and row.peer > 0 for row in rows)
 
 
 @pytest.mark.slow
