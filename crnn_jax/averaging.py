@@ -24,7 +24,8 @@ def average(networks: Sequence[Recognizer]) -> Recognizer:
         networks: two or more, alike in all but their weights.
 
     Returns:
-        The mean, with the description of the first, but for the figures of its validation.
+        The mean, with the description of the first, but for the figures of its validation; ``averaged`` in it holds the
+        settings that each was trained with, a list of these where it was a mean itself.
 
     Raises:
         UserError: there are fewer than two, or they are not alike.
@@ -37,5 +38,6 @@ def average(networks: Sequence[Recognizer]) -> Recognizer:
             raise UserError(f"networks that differ in their {' and '.join(apart)} have no mean")
     variables = jax.tree.map(lambda *arrays: np.mean(arrays, axis=0), *(network.variables for network in networks))
     description = {key: value for key, value in first.description.items() if key != "metrics"}
-    description["averaged"] = [network.description.get("config", {}) for network in networks]
+    told = (network.description for network in networks)
+    description["averaged"] = [each.get("averaged", each.get("config", {})) for each in told]
     return Recognizer(first.architecture, first.alphabet, first.preparation, variables, first.grammar, description)

@@ -39,7 +39,9 @@ def test_the_command_writes_a_network_to_read_with(trained, model, tmp_path, cap
         lambda ours, theirs: np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6), mean.variables, model.variables
     )
     assert "metrics" not in mean.description  # those of one
-    assert len(mean.description["averaged"]) == 2
+    config = model.description["config"]
+    assert mean.description["averaged"] == [config, config]
+    assert average([mean, model]).description["averaged"] == [[config, config], config]
 
 
 @pytest.mark.parametrize(
