@@ -152,26 +152,30 @@ class Decoder:
         return self._decoded(columns, self.alphabet.decode(ids), confidence, [Span(*span) for span in spans])
 
     def _decoded(self, columns: np.ndarray, text: str, confidence: float, spans: list[Span]) -> Decoded:
-        return Decoded(text, confidence, *self.judge(text, confidence, [columns]), tuple(spans))
+        return Decoded(text, confidence, *self.judge(text, confidence, [columns], [1.0]), tuple(spans))
 
-    def judge(self, text: str, confidence: float, views: Sequence[np.ndarray]) -> tuple[bool, str | None]:
+    def judge(
+        self, text: str, confidence: float, views: Sequence[np.ndarray], weights: Sequence[float]
+    ) -> tuple[bool, str | None]:
         """Whether a text is valid (of the grammar, likelier than `_LEAST` and than that there is none), and its value.
 
         Args:
             text: that was read.
-            confidence: its probability; of several networks, the geometric mean of theirs.
-            views: logits (T, K + 1) of each network.
+            confidence: its probability; of several looks, the weighted geometric mean of theirs.
+            views: logits (T, K + 1) of each look.
+            weights: of each.
         """
         if self.grammar is None:
             return bool(text), None
-        valid = self.grammar.contains(text) and (not text or confidence > max(_LEAST, geometric_mean(map(_nothing, views))))
+        nothing = geometric_mean(map(_nothing, views), weights)
+        valid = self.grammar.contains(text) and (not text or confidence > max(_LEAST, nothing))
         return valid, value_of(self.grammar, text) if valid else None
 
 
-def geometric_mean(probabilities: Iterable[float]) -> float:
-    """0 where one is 0."""
-    values = list(probabilities)
-    return math.prod(value ** (1 / len(values)) for value in values)
+def geometric_mean(probabilities: Iterable[float], weights: Sequence[float]) -> float:
+    """Weighted; 0 where one is 0."""
+    total = sum(weights)
+    return math.prod(value ** (weight / total) for value, weight in zip(probabilities, weights, strict=True))
 
 
 def _nothing(columns: np.ndarray) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +25,30 @@ class Ensemble:
 
     Args:
         members: the networks, two or more.
+        weights: the power to which each one's probabilities count; None: all 1. One that errs more often deserves less.
 
     Attributes:
         members: as given.
+        weights: likewise.
         alphabet: of all of them.
         grammar: likewise.
 
     Raises:
-        UserError: they are fewer than two, or read different alphabets, or texts of different grammars.
+        UserError: they are fewer than two, or read different alphabets, or texts of different grammars; or there isn't a weight
+            above 0 for each.
     """
 
-    def __init__(self, members: Iterable[Recognizer]) -> None:
+    def __init__(self, members: Iterable[Recognizer], weights: Iterable[float] | None = None) -> None:
         self.members = tuple(members)
+        self.weights = (1.0,) * len(self.members) if weights is None else tuple(weights)
         if len(self.members) < 2:
             raise UserError("an ensemble takes two networks or more")
         self.alphabet, self.grammar = self.members[0].alphabet, self.members[0].grammar
         kinds = {(member.alphabet.characters, _name(member.grammar)) for member in self.members}
         if len(kinds) > 1:
             raise UserError("networks that read together must have the same alphabet and the same grammar")
+        if len(self.weights) != len(self.members) or not all(0 < weight < math.inf for weight in self.weights):
+            raise UserError(f"weights={self.weights}: must be a number above 0 for each network")
 
     def read(
         self,
@@ -80,7 +87,7 @@ class Ensemble:
             UserError: see `Recognizer.read_prepared`.
         """
         decoder = Decoder(self.alphabet, self.grammar, decode, alternatives)
-        return read_together(self.members, images, decoder, batch_size)
+        return read_together(self.members, self.weights, images, decoder, batch_size)
 
     def squeezed(self, picture: tuple[Traced, ...]) -> Fitted | None:
         """See `Recognizer.squeezed`; of the first network that squeezes it."""
@@ -101,11 +108,16 @@ def _name(grammar: Grammar | None) -> str | None:
     return None if grammar is None else grammar.name
 
 
-def load_together(names: Sequence[str | Path], grammar: Grammar | None = None, dtype: Dtype = "float32") -> Reader[Any]:
+def load_together(weights: Mapping[str, float], grammar: Grammar | None = None, dtype: Dtype = "float32") -> Reader[Any]:
     """The network of a name (see `crnn_jax.load`), or several as an ensemble, with a grammar of their texts.
+
+    Args:
+        weights: of the networks, by their names.
+        grammar: as of `crnn_jax.load`.
+        dtype: likewise.
 
     Raises:
         UserError: one can't be read, or they can't read together.
     """
-    networks = [load(name, grammar=grammar, dtype=dtype) for name in names]
-    return networks[0] if len(networks) == 1 else Ensemble(networks)
+    networks = [load(name, grammar=grammar, dtype=dtype) for name in weights]
+    return networks[0] if len(networks) == 1 else Ensemble(networks, weights.values())

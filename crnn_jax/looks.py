@@ -1,7 +1,8 @@
 """Reading by several looks at a picture: of several networks, and where they are in doubt of the picture moved a little.
 
 What one look makes of a picture depends on where its columns begin, and networks err in different places: the text with the
-largest product of all looks' probabilities is taken (Hinton, "Products of experts", 1999).
+largest product of all looks' probabilities is taken (Hinton, "Products of experts", 1999), those of a network that errs more
+often to a smaller power.
 """
 
 from __future__ import annotations
@@ -37,16 +38,21 @@ FEW = 8  # pictures that are looked at again together: more would leave most pla
 
 
 def read_together(
-    members: Sequence[Recognizer], pictures: Iterable[tuple[Traced, ...]], decoder: Decoder, batch_size: int
+    members: Sequence[Recognizer],
+    weights: Sequence[float],
+    pictures: Iterable[tuple[Traced, ...]],
+    decoder: Decoder,
+    batch_size: int,
 ) -> Iterator[Reading]:
     """Reads pictures, a batch at a time; the networks see the next one meanwhile.
 
     Where all looks read the same, that is the reading. Elsewhere all judge what each of them read. The confidence is the
-    geometric mean of the text's probabilities; the places of the characters are those of a first look, of the network that is
-    most confident.
+    weighted geometric mean of the text's probabilities; the places of the characters are those of a first look, of the network
+    that is most confident.
 
     Args:
         members: the networks; of one alphabet and grammar.
+        weights: of each, above 0.
         pictures: as each network takes them.
         decoder: looks again only if its mode is ``auto``.
         batch_size: pictures that are read at a time.
@@ -57,14 +63,14 @@ def read_together(
 
     def see(some: tuple[Views, int]) -> tuple[Views, int, list[tuple[Seen, ...]]]:
         batch, room = some
-        return batch, room, _see(members, batch, room)
+        return batch, room, _see(members, weights, batch, room)
 
     for batch, room, first in ahead(see, batched(pictures, batch_size), room=1, threads=1):
         seen = list(first)
         readings = [_read(members, looks, looks, decoder) for looks in first]
         if decoder.mode == "auto":
             doubtful = [i for i, looks in enumerate(first) if readings[i].confidence < _DOUBTFUL and _has_columns(looks)]
-            again = _look_again(members, [batch[i] for i in doubtful], min(room, FEW))
+            again = _look_again(members, weights, [batch[i] for i in doubtful], min(room, FEW))
             for i, more in zip(doubtful, again, strict=True):
                 seen[i] = (*first[i], *more)
                 readings[i] = _read(members, first[i], seen[i], decoder)
@@ -87,17 +93,23 @@ def batched(items: Iterable[T], size: int) -> Iterator[tuple[list[T], int]]:
         yield batch, room
 
 
-def _see(members: Sequence[Recognizer], pictures: Views, room: int) -> list[tuple[Seen, ...]]:
+def _see(members: Sequence[Recognizer], weights: Sequence[float], pictures: Views, room: int) -> list[tuple[Seen, ...]]:
     """What each network makes of each picture."""
     views = zip(*pictures, strict=True)
-    return list(zip(*(member.see(own, room) for member, own in zip(members, views, strict=True)), strict=True))
+    seen = [
+        [look._replace(weight=weight) for look in member.see(own, room)]
+        for member, weight, own in zip(members, weights, views, strict=True)
+    ]
+    return list(zip(*seen, strict=True))
 
 
 def _has_columns(looks: Sequence[Seen]) -> bool:
     return all(len(look.columns) for look in looks)
 
 
-def _look_again(members: Sequence[Recognizer], pictures: Sequence[tuple[Traced, ...]], room: int) -> Iterator[tuple[Seen, ...]]:
+def _look_again(
+    members: Sequence[Recognizer], weights: Sequence[float], pictures: Sequence[tuple[Traced, ...]], room: int
+) -> Iterator[tuple[Seen, ...]]:
     """What each network makes of each picture when it is moved."""
     moved = (
         tuple(
@@ -106,7 +118,7 @@ def _look_again(members: Sequence[Recognizer], pictures: Sequence[tuple[Traced, 
         )
         for views in pictures
     )
-    return chain.from_iterable(_see(members, batch, room) for batch, _ in batched(moved, room))
+    return chain.from_iterable(_see(members, weights, batch, room) for batch, _ in batched(moved, room))
 
 
 def shifted(picture: Traced, pixels: int, preparation: Preparation) -> Traced:
@@ -128,48 +140,54 @@ def _read(members: Sequence[Recognizer], first: Sequence[Seen], seen: Sequence[S
     if len(seen) == 1:
         return members[0].reading(decoded[0], seen[0])
     if len({read.text for read in decoded}) > 1:
-        decoded = agreed([look.columns for look in seen], decoded, decoder)
+        decoded = agreed(seen, decoded, decoder)
     best = max(range(len(first)), key=lambda i: decoded[i].confidence)
     reading = members[best].reading(decoded[best], first[best])
-    confidence = geometric_mean(read.confidence for read in decoded)
-    valid, value = decoder.judge(reading.text, confidence, [look.columns for look in seen])
+    weights = [look.weight for look in seen]
+    confidence = geometric_mean((read.confidence for read in decoded), weights)
+    valid, value = decoder.judge(reading.text, confidence, [look.columns for look in seen], weights)
     return replace(reading, confidence=round(confidence, 6), valid=valid, value=value)
 
 
 def _with_alternatives(decoder: Decoder, reading: Reading, seen: Sequence[Seen]) -> Reading:
     """A reading with the likeliest other texts that a search finds in any of the looks; all looks judge each."""
-    columns = [look.columns for look in seen if len(look.columns)]
+    seen = [look for look in seen if len(look.columns)]
     width = max(decoder.width, 2 * decoder.alternatives)
-    found = {ids: decoder.alphabet.decode(ids) for each in columns for ids in decoder.search(each, width)}
-    sums = {ids: sum(_log_probability(each, ids) for each in columns) for ids in found}
+    found = {ids: decoder.alphabet.decode(ids) for look in seen for ids in decoder.search(look.columns, width)}
+    sums, weight = {ids: _product(seen, ids) for ids in found}, sum(look.weight for look in seen)
     others = [ids for ids, text in found.items() if text not in ("", reading.text)]
     others.sort(key=lambda ids: (-sums[ids], found[ids]))
 
     def alternative(ids: tuple[int, ...]) -> Alternative:
         text = found[ids]
-        return Alternative(text, round(math.exp(sums[ids] / len(columns)), 6), value_of(decoder.grammar, text))
+        return Alternative(text, round(math.exp(sums[ids] / weight), 6), value_of(decoder.grammar, text))
 
     return replace(reading, alternatives=tuple(map(alternative, others[: decoder.alternatives])))
 
 
-def agreed(columns: Sequence[np.ndarray], decoded: Sequence[Decoded], decoder: Decoder) -> list[Decoded]:
+def agreed(seen: Sequence[Seen], decoded: Sequence[Decoded], decoder: Decoder) -> list[Decoded]:
     """What all looks together find likeliest of what they read, as each of them reads it.
 
     One that has too few columns for it, or none, reads what it read before, with confidence 0.
 
     Args:
-        columns: logits (T, K + 1) of each look.
+        seen: the looks.
         decoded: what each of them read.
         decoder: that read them.
     """
     proposed = {tuple(decoder.alphabet.encode(read.text).tolist()) for read in decoded}
     if decoder.grammar is not None:
         proposed = {ids for ids in proposed if decoder.grammar.contains(decoder.alphabet.decode(ids))} or proposed
-    ids = max(sorted(proposed), key=lambda ids: sum(_log_probability(each, ids) for each in columns if len(each)))
+    ids = max(sorted(proposed), key=lambda ids: _product([look for look in seen if len(look.columns)], ids))
     return [
-        decoder.aligned(each, ids) if _log_probability(each, ids) > -math.inf else read._replace(confidence=0.0)
-        for each, read in zip(columns, decoded, strict=True)
+        decoder.aligned(look.columns, ids) if _log_probability(look.columns, ids) > -math.inf else read._replace(confidence=0.0)
+        for look, read in zip(seen, decoded, strict=True)
     ]
+
+
+def _product(seen: Sequence[Seen], ids: Sequence[int]) -> float:
+    """The logarithm of the product of all looks' probabilities of a text."""
+    return sum(look.weight * _log_probability(look.columns, ids) for look in seen)
 
 
 def _log_probability(columns: np.ndarray, ids: Sequence[int]) -> float:

@@ -137,12 +137,14 @@ class Seen(NamedTuple):
         columns: logits, (T, K + 1).
         greedy: the best path of these.
         attended: what the attention head attended to, (lines, L, T); None without one.
+        weight: the power to which its probabilities count among several looks.
     """
 
     picture: Traced
     columns: np.ndarray
     greedy: ctc.Greedy
     attended: np.ndarray | None
+    weight: float = 1.0
 
 
 class Columns(NamedTuple):
@@ -271,7 +273,7 @@ class Recognizer:
                 than prepared ones are.
         """
         decoder = Decoder(self.alphabet, self.grammar, decode, alternatives)
-        return read_together((self,), ((image,) for image in images), decoder, batch_size)
+        return read_together((self,), (1.0,), ((image,) for image in images), decoder, batch_size)
 
     def squeezed(self, picture: Traced) -> Fitted | None:
         """What became of a picture that `prepare` gave, if that is clearly lower than others because it is too wide."""

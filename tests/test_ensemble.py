@@ -50,11 +50,12 @@ def test_a_picture_is_prepared_once_for_networks_that_take_it_alike(model, pictu
     assert len(ways) == 2
 
 
-def test_where_they_differ_the_largest_product_of_probabilities_is_taken(model, pictures):
+@pytest.mark.parametrize("weights", [(1, 1, 1), (1, 0.25, 3)])
+def test_where_they_differ_the_largest_product_of_probabilities_is_taken(model, pictures, weights):
     members = [spoiled(model, 0.5, seed) for seed in range(3)]
     images = [picture.image for picture in pictures]
     alone = [member.read(images, decode="greedy") for member in members]
-    together = Ensemble(members).read(images, decode="greedy")
+    together = Ensemble(members, weights).read(images, decode="greedy")
     differing = [i for i in range(len(images)) if len({readings[i].text for readings in alone}) > 1]
     assert len(differing) >= 5
     networks = [jax.jit(member.logits) for member in members]
@@ -64,7 +65,7 @@ def test_where_they_differ_the_largest_product_of_probabilities_is_taken(model, 
         for network in networks:
             logits, lengths = jax.tree.map(np.asarray, network(image[None], np.array([image.shape[1]])))
             logs.append(ctc.align(logits[0, : lengths[0]], model.alphabet.encode(text)).log_probability)
-        return np.exp(np.mean(logs))
+        return np.exp(np.average(logs, weights=weights))
 
     for i in differing:
         image = model.prepare(images[i]).image
@@ -92,14 +93,17 @@ def test_what_cannot_read_together_is_refused(model):
         Ensemble(Recognizer(model.architecture, model.alphabet, model.preparation, model.variables, p) for p in patterns)
     with pytest.raises(UserError, match="two networks"):
         Ensemble([model])
+    for weights in ([1], [1, 0], [1, float("nan")]):
+        with pytest.raises(UserError, match="must be a number above 0 for each network"):
+            Ensemble([model, model], weights)
     with pytest.raises(UserError, match="same alphabet"):
-        load_together(["level1", "captcha"])
+        load_together({"level1": 1, "captcha": 1})
 
 
 def test_formulas_read_together_are_texts_of_the_grammar():
     from crnn_jax import tasks
 
-    pair = load_together(["level2-light", "level2-drawn"])
+    pair = load_together({"level2-light": 1, "level2-drawn": 1})
     source = tasks.level2().source("generate", 7)
     examples = [source[i] for i in range(6)]
     readings = pair.read([example.image for example in examples])

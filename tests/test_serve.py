@@ -19,7 +19,7 @@ from PIL import Image
 
 import crnn_jax
 from crnn_jax import tasks, weights
-from crnn_jax.cli.arguments import load_all
+from crnn_jax.cli.arguments import load_all, networks
 from crnn_jax.recognizer import Recognizer
 from crnn_jax.serve import app
 from crnn_jax.serve.answers import explain
@@ -63,8 +63,9 @@ def test_pictures_of_each_task_are_read_by_the_model_that_suits_them(client):
 
 def test_networks_read_together_where_that_is_best(models):
     picture = tasks.by_name("level1").source("generate", 5)[0]
-    best = weights.BEST["level1"]
-    with TestClient(make_app({**models, best: load_all([best], None, "float32")[best]})) as client:
+    model = weights.BEST["level1"]
+    best = ",".join(networks(model))
+    with TestClient(make_app({**models, best: load_all([model], None, "float32")[model]})) as client:
         (answer,) = send(client, png(picture.image), explained=True).json()
         assert (answer["model"], answer["text"]) == (best, picture.text)
         assert [shown["name"] for shown in answer["pictures"]] == ["seen", "columns"]

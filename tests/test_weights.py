@@ -125,8 +125,26 @@ def test_the_model_is_told_from_the_size(size, name):
 def test_networks_that_read_together_are_in_the_package():
     assert weights.BEST.keys() == tasks.TASKS.keys()
     for task, model in weights.BEST.items():
-        assert networks(model)[0] == task
+        assert next(iter(networks(model))) == task
         assert set(networks(model)) <= set(weights.names())
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        ("a", {"a": 1}),
+        ("a, b:0.25,c:2", {"a": 1, "b": 0.25, "c": 2}),
+        ("runs/a:b@100,:3", {"runs/a:b@100": 1, ":3": 1}),
+    ],
+)
+def test_networks_are_named_with_their_weights(model, named):
+    assert networks(model) == named
+
+
+@pytest.mark.parametrize(("model", "message"), [("a,,b", "a name is missing"), ("a,a:2", "names a network twice")])
+def test_networks_that_can_not_be_told_apart_are_refused(model, message):
+    with pytest.raises(UserError, match=message):
+        networks(model)
 
 
 def test_a_file_of_another_version_is_one_line(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from crnn_jax.training.config import DTYPES, Dtype
 if TYPE_CHECKING:
     from crnn_jax.recognizer import Reader, Recognizer
 
+_WEIGHT = re.compile(r"\d*\.?\d+")
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 
@@ -132,18 +134,26 @@ def load_all(names: Sequence[str], place: str | None, dtype: Dtype) -> dict[str,
     return {name: load_together(networks(name), grammar, dtype) for name in names}
 
 
-def networks(model: str) -> list[str]:
-    """Those that ``--model`` names, with commas between them.
+def networks(model: str) -> dict[str, float]:
+    """Those that ``--model`` names, with commas between them, and the weight of each, ``NAME:WEIGHT``, or 1.
 
     Raises:
-        UserError: a name is missing.
+        UserError: a name is missing, or one is there twice.
     """
     if Path(model).exists():
-        return [model]
-    parts = [part.strip() for part in model.split(",")]
-    if not all(parts):
+        return {model: 1.0}
+    parts = [_weighted(part.strip()) for part in model.split(",")]
+    if not all(name for name, _ in parts):
         raise UserError(f"--model={model}: a name is missing beside a comma")
-    return parts
+    weights = dict(parts)
+    if len(weights) < len(parts):
+        raise UserError(f"--model={model}: names a network twice")
+    return weights
+
+
+def _weighted(part: str) -> tuple[str, float]:
+    name, _, weight = part.rpartition(":")
+    return (name, float(weight)) if name and _WEIGHT.fullmatch(weight) else (part, 1.0)
 
 
 def _told_from_sizes(paths: Sequence[Path], *, all_suit: bool) -> list[str]:

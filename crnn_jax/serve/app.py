@@ -202,6 +202,7 @@ def make_app(models: Mapping[str, Reader[Any]], *, room: int = _AT_ONCE) -> Fast
         if len(queues) == 1:
             return next(iter(queues))
         best = model_for(image.shape[1], image.shape[0])
-        return best if best is None or best in queues else networks(best)[0]
+        names = [] if best is None else list(networks(best))
+        return next(filter(queues.__contains__, (",".join(names), *names[:1])), None)
 
     return app
