@@ -37,7 +37,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a run's directory, a file that export wrote, or the name of one that comes with the package"
         f" ({', '.join(weights.names())}); without it, what suits the size of the pictures; several with commas between them"
-        " read together",
+        " read together, each with a weight of 1, or NAME:WEIGHT",
     )
 
 
