@@ -210,7 +210,7 @@ def test_no_such_dtype():
 
 
 def test_no_such_decoding(model, pictures):
-    with pytest.raises(UserError, match="one of auto, greedy, beam, not 'Beam'"):
+    with pytest.raises(UserError, match="one of auto, once, greedy, beam, not 'Beam'"):
         model.read([pictures[0].image], decode="Beam")
 
 
