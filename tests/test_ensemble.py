@@ -7,10 +7,12 @@ from sources import Bars
 
 import crnn_jax
 from crnn_jax import Alphabet, Ensemble, Recognizer, Regular, UserError, ctc
+from crnn_jax.box import Traced
 from crnn_jax.data.examples import Preparation
 from crnn_jax.decoding import Decoded, Decoder
 from crnn_jax.ensemble import load_together
 from crnn_jax.looks import agreed
+from crnn_jax.recognizer import Seen
 
 
 @pytest.fixture(scope="module")
@@ -111,20 +113,29 @@ def test_formulas_read_together_are_texts_of_the_grammar():
     assert sum(reading.text == example.text for reading, example in zip(readings, examples, strict=True)) >= 5
 
 
-def test_texts_of_no_grammar_are_judged_by_their_probability_alone(model):
-    """Where one is sure that there is nothing, and another one doubts what it sees, nothing is read."""
+def looks_at(*columns, weights=(1.0, 1.0)):
+    """What networks make of a picture whose columns these are."""
+    best = (jax.tree.map(lambda x: np.asarray(x)[0], ctc.greedy(each[None])) if len(each) else None for each in columns)
+    picture = Traced(np.zeros((1, 8, 3), np.uint8))
+    return [Seen(picture, each, greedy, None, weight) for each, greedy, weight in zip(columns, best, weights, strict=True)]
+
+
+@pytest.mark.parametrize(("weights", "text"), [((1, 1), ""), ((0.01, 1), "0")])
+def test_texts_of_no_grammar_are_judged_by_their_probability_alone(weights, text):
+    """Where one is sure that there is nothing, and another one doubts what it sees, nothing is read, unless the former counts
+    for little."""
     columns = [np.full((4, 3), -20.0, np.float32) for _ in range(2)]
     columns[0][:, 2] = 0
     columns[1][:, 2], columns[1][1] = 0, (0.5, -20, 0)
-    decoder = Decoder(Alphabet("01"))
-    decoded = [decoder.decode(each, jax.tree.map(lambda x: np.asarray(x)[0], ctc.greedy(each[None]))) for each in columns]
+    decoder, seen = Decoder(Alphabet("01")), looks_at(*columns, weights=weights)
+    decoded = [decoder.decode(look.columns, look.greedy) for look in seen]
     assert [read.text for read in decoded] == ["", "0"]
-    assert [read.text for read in agreed(columns, decoded, decoder)] == ["", ""]
+    assert [read.text for read in agreed(seen, decoded, decoder)] == [text, text]
 
 
-def test_a_network_without_columns_has_no_say(model):
-    columns = [np.zeros((0, 3), np.float32), np.array([[5.0, 0, 0], [0, 0, 5]], np.float32)]
+def test_a_network_without_columns_has_no_say():
+    seen = looks_at(np.zeros((0, 3), np.float32), np.array([[5.0, 0, 0], [0, 0, 5]], np.float32))
     decoder = Decoder(Alphabet("01"))
-    decoded = [Decoded("", 0.0, False, None, ()), decoder.aligned(columns[1], (0,))]
-    first, second = agreed(columns, decoded, decoder)
+    decoded = [Decoded("", 0.0, False, None, ()), decoder.aligned(seen[1].columns, (0,))]
+    first, second = agreed(seen, decoded, decoder)
     assert (first.confidence, second.text) == (0.0, "0")
