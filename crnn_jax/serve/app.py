@@ -102,7 +102,7 @@ def _work(model: Reader[Any], jobs: list[_Job]) -> list[_Done]:
         except Exception:  # a fault of ours, for which the requests of others are not to pay
             _logger.exception("a picture of %s can't be prepared", "x".join(map(str, job.image.shape[1::-1])))
             done[i] = _Done(problem="can't be prepared")
-    # In two passes, so that who asked for no alternatives doesn't wait for searches.
+    # In two passes: searches for alternatives are costly, and are made for those alone who asked for some.
     for searched in (False, True):
         of = [i for i in prepared if (jobs[i].alternatives > 0) == searched]
         most = max((jobs[i].alternatives for i in of), default=0)
