@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -9,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from crnn_jax.models import winograd
 from crnn_jax.models.config import Initialization
 
 Padding = Literal["VALID", "SAME"]
@@ -280,31 +282,44 @@ def convolution(features: int, padding: str, initialization: Initialization, dty
         kernel_init=init,
         use_bias=False,
         dtype=dtype,
-        conv_general_dilated=convolve_in_cache if jax.default_backend() == "cpu" else None,
+        conv_general_dilated=convolve_on_cpu if jax.default_backend() == "cpu" else None,
     )
 
 
 _CACHED = 2_000_000  # numbers of a picture's input or output that a CPU's cache holds: with twice as many, steps are slower
+# Channels of input and output from which on Winograd's form is the faster one, and multiplications of a direct convolution
+# below which it isn't worth the time that it takes to compile.
+_WINOGRAD_CHANNELS, _WINOGRAD_WORK = 32, 2**28
 
 
-def convolve_in_cache(x: jax.Array, kernel: jax.Array, *arguments: Any, **options: Any) -> jax.Array:
-    """`jax.lax.conv_general_dilated`, a few pictures at a time, so that what passes between memory and processor is less.
+def convolve_on_cpu(x: jax.Array, kernel: jax.Array, strides: Any, padding: str, **options: Any) -> jax.Array:
+    """`jax.lax.conv_general_dilated` in the form that is fastest on a CPU, a few pictures at a time.
+
+    So less passes between memory and processor. 3x3 kernels with many channels are convolved by `winograd`, which differs by
+    rounding.
 
     Args:
         x: (B, H, W, C); where B is a symbol, for export, it is taken whole.
         kernel: (h, w, C, C').
-        *arguments: of `jax.lax.conv_general_dilated`.
-        **options: likewise.
+        strides: of `jax.lax.conv_general_dilated`; 1 each.
+        padding: ``VALID`` or ``SAME``.
+        **options: of `jax.lax.conv_general_dilated`; nothing but how the axes are ordered.
 
     Returns:
         (B, H', W', C').
     """
-    parts = 1
-    if all(isinstance(size, int) for size in x.shape):
-        parts = _parts(x.shape[0], x.size // x.shape[3] * max(x.shape[3], kernel.shape[3]))
-    if parts == 1:
-        return jax.lax.conv_general_dilated(x, kernel, *arguments, **options)
-    return jnp.concatenate([jax.lax.conv_general_dilated(y, kernel, *arguments, **options) for y in jnp.split(x, parts)])
+    known = all(isinstance(size, int) for size in x.shape)
+    parts = _parts(x.shape[0], x.size // x.shape[3] * max(kernel.shape[2:])) if known else 1
+    if known and x.dtype == jnp.float32 and _by_winograd(x.size // x.shape[3], kernel.shape):
+        return winograd.convolve(x, kernel, int(padding == "SAME"), parts)
+    pieces = jnp.split(x, parts) if parts > 1 else [x]
+    convolved = [jax.lax.conv_general_dilated(y, kernel, strides, padding, **options) for y in pieces]
+    return jnp.concatenate(convolved) if parts > 1 else convolved[0]
+
+
+def _by_winograd(pixels: int, kernel: tuple[int, ...]) -> bool:
+    enough = min(kernel[2:]) >= _WINOGRAD_CHANNELS and pixels * math.prod(kernel) >= _WINOGRAD_WORK
+    return kernel[:2] == (3, 3) and enough
 
 
 def _parts(batch: int, numbers: int) -> int:

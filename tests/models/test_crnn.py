@@ -10,7 +10,7 @@ from networks import fresh
 
 from crnn_jax import Alphabet, Architecture, UserError
 from crnn_jax.data.examples import Preparation
-from crnn_jax.models.backbones import _parts, convolve_in_cache, max_pool, space_to_depth
+from crnn_jax.models.backbones import _by_winograd, _parts, convolve_on_cpu, max_pool, space_to_depth
 from crnn_jax.models.crnn import CRNN, dropout, geometry, in_a_row, output_columns
 from crnn_jax.training.state import parameter_count
 
@@ -84,14 +84,25 @@ def test_bfloat16_gives_float32_logits_close_to_float32_s():
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(
-    ("batch", "side", "channels", "size", "parts"), [(1, 9, 3, 3, 1), (4, 64, 160, 1, 2), (6, 64, 192, 3, 3)]
+    ("batch", "height", "width", "inputs", "outputs", "size", "parts", "by_winograd"),
+    [
+        (1, 9, 9, 3, 5, 3, 1, False),
+        (4, 64, 64, 3, 160, 1, 2, False),
+        (6, 64, 64, 3, 192, 3, 3, False),
+        (4, 43, 86, 64, 48, 3, 1, True),
+        (3, 85, 127, 40, 96, 3, 3, True),
+        (64, 5, 22, 128, 96, 3, 1, True),
+    ],
 )
-def test_convolution_in_parts_is_the_same(dtype, padding, batch, side, channels, size, parts):
+def test_convolution_on_a_cpu_is_the_same(dtype, padding, batch, height, width, inputs, outputs, size, parts, by_winograd):
+    """In parts, by Winograd's form, or both."""
     x, kernel = (
         jax.random.normal(jax.random.key(i), shape, dtype)
-        for i, shape in enumerate([(batch, side, side, 3), (size, size, 3, channels)])
+        for i, shape in enumerate([(batch, height, width, inputs), (size, size, inputs, outputs)])
     )
-    assert _parts(batch, batch * side * side * max(3, channels)) == parts
+    kernel = kernel / np.sqrt(size * size * inputs).astype(dtype)
+    assert _parts(batch, batch * height * width * max(inputs, outputs)) == parts
+    assert _by_winograd(batch * height * width, kernel.shape) == by_winograd
 
     def whole_or_in_parts(convolve):
         def loss(x, kernel):
@@ -100,7 +111,7 @@ def test_convolution_in_parts_is_the_same(dtype, padding, batch, side, channels,
 
         return jax.jit(jax.value_and_grad(loss, (0, 1)))(x, kernel)
 
-    ours, plain = whole_or_in_parts(convolve_in_cache), whole_or_in_parts(jax.lax.conv_general_dilated)
+    ours, plain = whole_or_in_parts(convolve_on_cpu), whole_or_in_parts(jax.lax.conv_general_dilated)
     tolerance = 1e-4 if dtype == jnp.float32 else 0.05
     values = ([np.asarray(leaf, np.float32) for leaf in jax.tree.leaves(tree)] for tree in (ours, plain))
     for a, b in zip(*values, strict=True):
