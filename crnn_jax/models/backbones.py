@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -10,8 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from crnn_jax.models import winograd
 from crnn_jax.models.config import Initialization
+from crnn_jax.models.convolution import convolution
 
 Padding = Literal["VALID", "SAME"]
 Number = TypeVar("Number", int, jax.Array)
@@ -270,62 +269,6 @@ def blank_out(x: jax.Array, widths: jax.Array | None) -> jax.Array:
         return x
     inside = jnp.arange(x.shape[2])[None, :] < widths[:, None]
     return jnp.where(inside[:, None, :, None], x, jnp.zeros((), x.dtype))
-
-
-def convolution(features: int, padding: str, initialization: Initialization, dtype: jnp.dtype, size: int = 3) -> nn.Conv:
-    """A square convolution without bias: the BatchNorm that follows would take it away again."""
-    init = getattr(nn.initializers, initialization)()
-    return nn.Conv(
-        features,
-        (size, size),
-        padding=padding,
-        kernel_init=init,
-        use_bias=False,
-        dtype=dtype,
-        conv_general_dilated=convolve_on_cpu if jax.default_backend() == "cpu" else None,
-    )
-
-
-_CACHED = 2_000_000  # numbers of a picture's input or output that a CPU's cache holds: with twice as many, steps are slower
-# Channels of input and output from which on Winograd's form is the faster one, and multiplications of a direct convolution
-# below which it isn't worth the time that it takes to compile.
-_WINOGRAD_CHANNELS, _WINOGRAD_WORK = 32, 2**28
-
-
-def convolve_on_cpu(x: jax.Array, kernel: jax.Array, strides: Any, padding: str, **options: Any) -> jax.Array:
-    """`jax.lax.conv_general_dilated` in the form that is fastest on a CPU, a few pictures at a time.
-
-    So less passes between memory and processor. 3x3 kernels with many channels are convolved by `winograd`, which differs by
-    rounding.
-
-    Args:
-        x: (B, H, W, C); where B is a symbol, for export, it is taken whole.
-        kernel: (h, w, C, C').
-        strides: of `jax.lax.conv_general_dilated`; 1 each.
-        padding: ``VALID`` or ``SAME``.
-        **options: of `jax.lax.conv_general_dilated`; nothing but how the axes are ordered.
-
-    Returns:
-        (B, H', W', C').
-    """
-    known = all(isinstance(size, int) for size in x.shape)
-    parts = _parts(x.shape[0], x.size // x.shape[3] * max(kernel.shape[2:])) if known else 1
-    if known and x.dtype == jnp.float32 and _by_winograd(x.size // x.shape[3], kernel.shape):
-        return winograd.convolve(x, kernel, int(padding == "SAME"), parts)
-    pieces = jnp.split(x, parts) if parts > 1 else [x]
-    convolved = [jax.lax.conv_general_dilated(y, kernel, strides, padding, **options) for y in pieces]
-    return jnp.concatenate(convolved) if parts > 1 else convolved[0]
-
-
-def _by_winograd(pixels: int, kernel: tuple[int, ...]) -> bool:
-    enough = min(kernel[2:]) >= _WINOGRAD_CHANNELS and pixels * math.prod(kernel) >= _WINOGRAD_WORK
-    return kernel[:2] == (3, 3) and enough
-
-
-def _parts(batch: int, numbers: int) -> int:
-    """The fewest equal parts that fit into the cache; single pictures where none do."""
-    fitting = (parts for parts in range(1, batch) if batch % parts == 0 and numbers <= parts * _CACHED)
-    return next(fitting, max(1, batch))
 
 
 def max_pool(x: jax.Array, height: int, width: int) -> jax.Array:

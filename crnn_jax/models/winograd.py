@@ -10,7 +10,7 @@ plain matrix products, which XLA's CPU backend runs faster than convolutions, ab
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from functools import reduce
 from operator import add
 from typing import NamedTuple
 
@@ -67,7 +67,6 @@ _FOUR = Transform(
 )
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolve(x: jax.Array, kernel: jax.Array, padding: int, parts: int) -> jax.Array:
     """`jax.lax.conv_general_dilated` for 3x3 kernels, up to rounding.
 
@@ -91,29 +90,29 @@ def convolve(x: jax.Array, kernel: jax.Array, padding: int, parts: int) -> jax.A
     return y.reshape(x.shape[0], *y.shape[-3:])[:, :height, :width]
 
 
-def _forward(x: jax.Array, kernel: jax.Array, padding: int, parts: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return convolve(x, kernel, padding, parts), (x, kernel)
+def kernel_gradient(x: jax.Array, g: jax.Array, padding: int, parts: int) -> jax.Array:
+    """The gradient of `convolve` in its kernel.
 
+    Args:
+        x: (B, H, W, C) float.
+        g: (B, H', W', C'), the gradient in the output.
+        padding: of `convolve`.
+        parts: likewise.
 
-def _backward(padding: int, parts: int, saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The input's gradient is a convolution with the turned kernel; the kernel's comes of tiles with m = 4."""
-    x, kernel = saved
+    Returns:
+        (3, 3, C, C').
+    """
 
-    def gradient(x: jax.Array, g: jax.Array) -> jax.Array:
+    def part(x: jax.Array, g: jax.Array) -> jax.Array:
         inputs, outputs = _inputs(_FOUR, _pad(x, padding, 4)), _outputs_transposed(_FOUR, _pad(g, 0, 4, overlap=0))
         pairs = [zip(*row, strict=True) for row in zip(inputs, outputs, strict=True)]
         return jnp.stack([jnp.stack([_flat(v).T @ _flat(m) for v, m in row]) for row in pairs])
 
-    if parts > 1:
-        nothing = jnp.zeros((6, 6, *kernel.shape[2:]), kernel.dtype)
-        total, _ = jax.lax.scan(lambda t, p: (t + gradient(*p), None), nothing, (_split(x, parts), _split(g, parts)))
-    else:
-        total = gradient(x, g)
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    return convolve(g, turned, 2 - padding, parts), _both_sides(_FOUR.g.T, total)
-
-
-convolve.defvjp(_forward, _backward)
+    if parts == 1:
+        return _both_sides(_FOUR.g.T, part(x, g))
+    nothing = jnp.zeros((6, 6, x.shape[-1], g.shape[-1]), x.dtype)
+    total, _ = jax.lax.scan(lambda total, both: (total + part(*both), None), nothing, (_split(x, parts), _split(g, parts)))
+    return _both_sides(_FOUR.g.T, total)
 
 
 def _inputs(transform: Transform, x: jax.Array) -> Grid:

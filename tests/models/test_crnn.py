@@ -10,7 +10,8 @@ from networks import fresh
 
 from crnn_jax import Alphabet, Architecture, UserError
 from crnn_jax.data.examples import Preparation
-from crnn_jax.models.backbones import _by_winograd, _parts, convolve_on_cpu, max_pool, space_to_depth
+from crnn_jax.models.backbones import max_pool, space_to_depth
+from crnn_jax.models.convolution import _by_winograd, _parts, convolve_on_cpu
 from crnn_jax.models.crnn import CRNN, dropout, geometry, in_a_row, output_columns
 from crnn_jax.training.state import parameter_count
 
