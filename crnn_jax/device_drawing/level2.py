@@ -14,7 +14,7 @@ from jax import lax
 
 from crnn_jax.device_drawing import copied as augment
 from crnn_jax.device_drawing import line
-from crnn_jax.device_drawing.drawn import Draw, Drawn
+from crnn_jax.device_drawing.drawn import Draw, Drawn, for_some
 from crnn_jax.device_drawing.formula import ASSIGNMENT, BLANK, CHARACTERS, DIGITS, OVER, PIECES, sample
 from crnn_jax.device_drawing.glyphs import Atlas, Face, make_atlas
 from crnn_jax.device_drawing.integers import divided
@@ -383,22 +383,24 @@ def _copied(lines: _Lines, key: jax.Array, share: float) -> _Lines:
     """A share of the pictures as if someone took them from a page."""
     chance = jax.random.uniform(key, (5,))
 
-    def copy(lines: _Lines) -> _Lines:
+    def copy(operand: tuple[_Lines, jax.Array]) -> _Lines:
+        lines, chance = operand
         highest = STRIP_HEIGHT * augment.UNIT // jnp.max(jnp.stack([size[1] for size in lines.sizes]))
         copies = [
-            augment.copied(crop, size, lines.background, highest, chance[:4])
+            augment.copied(crop, size, lines.background, highest, chance)
             for crop, size in zip(lines.crops, lines.sizes, strict=True)
         ]
         sizes = [jnp.where(size[0] > 0, copy.size, 0) for size, copy in zip(lines.sizes, copies, strict=True)]
         bars = divided(lines.bars * copies[0].times, augment.UNIT)
         return _Lines([copy.picture for copy in copies], sizes, bars, copies[0].background)
 
-    def as_wide(lines: _Lines) -> _Lines:
+    def as_wide(operand: tuple[_Lines, jax.Array]) -> _Lines:
+        lines, _ = operand
         rooms = [augment.room(crop.shape[1]) - crop.shape[1] for crop in lines.crops]
         crops = [jnp.pad(crop, ((0, 0), (0, room), (0, 0))) for crop, room in zip(lines.crops, rooms, strict=True)]
         return lines._replace(crops=crops)
 
-    return lax.cond(chance[4] < share, copy, as_wide, lines)
+    return for_some(chance[4] < share, copy, as_wide, (lines, chance[:4]))
 
 
 def _join(crops: list[jax.Array], sizes: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
