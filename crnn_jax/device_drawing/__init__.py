@@ -16,6 +16,7 @@ from crnn_jax.device_drawing.contrast import stretch
 from crnn_jax.device_drawing.drawn import Draw, Drawn, draw_all
 from crnn_jax.device_drawing.fit import fit
 from crnn_jax.device_drawing.fraction import in_a_row
+from crnn_jax.device_drawing.integers import over_channels
 from crnn_jax.errors import UserError
 from crnn_jax.tasks import LEVEL1_STYLES, LEVEL2_STYLES, Task
 
@@ -44,7 +45,7 @@ def make_draw(task: Task) -> Draw:
         plain = draw(key)
         drawn = contrast(plain)
         if preparation.in_a_row:  # where it was black tells where a line ends
-            drawn = drawn._replace(image=jnp.where(jnp.any(plain.image > 0, axis=2, keepdims=True), drawn.image, 0))
+            drawn = drawn._replace(image=jnp.where(over_channels(jnp.logical_or, plain.image > 0)[..., None], drawn.image, 0))
             drawn = in_a_row(drawn, preparation.height if task.data["copied"] else None)
         return fit(drawn, preparation) if preparation.widths else drawn
 

@@ -6,14 +6,15 @@ import jax.numpy as jnp
 
 from crnn_jax.data.contrast import REACH, STROKES
 from crnn_jax.device_drawing.drawn import Drawn
+from crnn_jax.device_drawing.integers import over_channels
 
 
 def stretch(drawn: Drawn, *, grey: bool = False) -> Drawn:
     """`crnn_jax.data.contrast.equalize` by ``stretch``, or by ``stretch_grey``; the background is known here."""
     image = drawn.image.astype(jnp.int32)
     distances = jnp.abs(image - drawn.background[None, None])
-    distance = jnp.max(distances, axis=2)
-    counts = jnp.any(image > 0, axis=2)
+    distance = over_channels(jnp.maximum, distances)
+    counts = over_channels(jnp.logical_or, image > 0)
     enough = STROKES * jnp.sum(counts)
     # The least level that so many pixels are at or below, by bisection.
     strokes = jnp.zeros((), jnp.int32)

@@ -12,7 +12,7 @@ from jax import lax
 from crnn_jax.device_drawing.copied import LEFT
 from crnn_jax.device_drawing.drawn import Drawn
 from crnn_jax.device_drawing.fit import no_higher
-from crnn_jax.device_drawing.integers import BITS, ONE, between, place, shifted
+from crnn_jax.device_drawing.integers import BITS, ONE, between, over_channels, place, shifted
 from crnn_jax.drawing.level2 import BAR_WIDTH, SMALLER
 from crnn_jax.fraction import ABOVE, BELOW, DRAWN, NUMERATOR, OVERLAP, SLASH
 
@@ -71,8 +71,8 @@ def in_a_row(drawn: Drawn, height: int | None = None) -> Drawn:
 
 def _no_higher(drawn: Drawn, height: int) -> Drawn:
     """Made smaller if its background isn't of one colour, as it was drawn."""
-    there = jnp.any(drawn.image > 0, axis=2)
-    copied = jnp.sum(there & (jnp.min(drawn.image, axis=2) < 255)) >= (1 - DRAWN) * jnp.sum(there)
+    there = over_channels(jnp.logical_or, drawn.image > 0)
+    copied = jnp.sum(there & (over_channels(jnp.minimum, drawn.image) < 255)) >= (1 - DRAWN) * jnp.sum(there)
     return no_higher(drawn, height, copied)
 
 

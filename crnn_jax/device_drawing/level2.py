@@ -17,7 +17,7 @@ from crnn_jax.device_drawing import line
 from crnn_jax.device_drawing.drawn import Draw, Drawn, for_some
 from crnn_jax.device_drawing.formula import ASSIGNMENT, BLANK, CHARACTERS, DIGITS, OVER, PIECES, sample
 from crnn_jax.device_drawing.glyphs import Atlas, Face, make_atlas
-from crnn_jax.device_drawing.integers import divided
+from crnn_jax.device_drawing.integers import divided, over_channels
 from crnn_jax.drawing import level2
 from crnn_jax.drawing.line import dots
 from crnn_jax.grammar import SEPARATOR, Level2
@@ -296,7 +296,7 @@ def _crop(
     """What locating cuts out of a line, in the upper left corner of (H, W, 3) int32, its width and height, and the column and
     row of the line where it starts, (2,) int32 each."""
     margin_key, arc_key, canvas_arc_key, colour_key, dot_key = jax.random.split(key, 5)
-    marked = jnp.any(strip != ink.background[None, None], axis=2)
+    marked = over_channels(jnp.logical_or, strip != ink.background[None, None])
     (x0, x1), (y0, y1) = (_extent(jnp.any(marked, axis=axis)) for axis in (0, 1))
     left, above, right, below = _margins(margin_key)
     window_x, window_y = jnp.maximum(_EDGE - place.x, x0 - left), y0 - above

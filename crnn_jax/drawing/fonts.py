@@ -52,4 +52,5 @@ def glyph(font: str, size: int, character: str) -> Glyph:
 
 @functools.lru_cache(maxsize=256)
 def _face(font: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(font_path(font)), size)
+    # The other engine, the default where a system has FriBiDi, makes a character a pixel wider now and then.
+    return ImageFont.truetype(str(font_path(font)), size, layout_engine=ImageFont.Layout.BASIC)

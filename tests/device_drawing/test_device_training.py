@@ -14,7 +14,7 @@ from crnn_jax import UserError, tasks
 from crnn_jax.data.contrast import equalize
 from crnn_jax.data.pipeline import example_numbers
 from crnn_jax.device_drawing import contrast, make_draw
-from crnn_jax.device_drawing.drawn import Drawn
+from crnn_jax.device_drawing.drawn import Drawn, draw_all
 from crnn_jax.models.crnn import CRNN
 from crnn_jax.training import steps
 from crnn_jax.training.config import Config
@@ -56,6 +56,16 @@ def test_pictures_do_not_depend_on_how_they_are_drawn(task):
     spread = jax.pmap(one_by_one, devices=jax.devices()[:2])(keys.reshape(2, 3))
     for drawn in (jax.jit(one_by_one)(keys), jax.tree.map(lambda x: x.reshape(6, *x.shape[2:]), spread)):
         jax.tree.map(np.testing.assert_array_equal, drawn, expected)
+
+
+@pytest.mark.skipif(jax.default_backend() == "cpu", reason="there is no accelerator")
+@all_tasks
+def test_an_accelerator_draws_what_a_cpu_draws(task):
+    draw, keys = make_draw(task), jax.random.split(jax.random.key(3), 24)
+    drawn = jax.jit(functools.partial(draw_all, draw))(keys)
+    with jax.default_device(jax.devices("cpu")[0]):
+        expected = jax.jit(functools.partial(jax.lax.map, make_draw(task)))(jax.random.split(jax.random.key(3), 24))
+    jax.tree.map(np.testing.assert_array_equal, drawn, jax.tree.map(np.asarray, expected))
 
 
 @pytest.mark.slow
