@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from crnn_jax.grammar import Grammar
 
 _NEVER = -np.inf  # log of 0
+_IMPOSSIBLE = -1e30  # the same, where differences of two must stay numbers
 
 
 def frames_needed(labels: jax.Array, label_lengths: jax.Array) -> jax.Array:
@@ -46,19 +46,106 @@ def loss(logits: jax.Array, lengths: jax.Array, labels: jax.Array, label_lengths
     Returns:
         The loss, (B,) float32, 0 for a label that is longer than its columns allow, and which labels fit, (B,) bool.
     """
-    columns, places = logits.shape[1], labels.shape[1]
     feasible = frames_needed(labels, label_lengths) <= lengths
-    column_padding = jnp.arange(columns)[None] >= lengths[:, None]
-    label_padding = jnp.arange(places)[None] >= label_lengths[:, None]
-    losses = optax.ctc_loss(
-        logits.astype(jnp.float32),
-        column_padding.astype(jnp.float32),
-        labels,
-        label_padding.astype(jnp.float32),
-        blank_id=logits.shape[2] - 1,
-    )
-    # An infeasible label costs about 1e5 in optax and would drown the batch: masked, for the caller to count.
+    losses = _loss(logits.astype(jnp.float32), lengths, labels, label_lengths)
     return jnp.where(feasible, losses, 0.0), feasible
+
+
+@jax.custom_vjp
+def _loss(logits: jax.Array, lengths: jax.Array, labels: jax.Array, label_lengths: jax.Array) -> jax.Array:
+    """Negative log probability of each label, (B,) float32; of those that don't fit, a huge number."""
+    graph = _graph(jax.nn.log_softmax(logits), lengths, labels, label_lengths)
+    return -_log_probability(graph, _walk(graph)[-1])
+
+
+class _Graph(NamedTuple):
+    """The states that the alignments of a label pass through, S = 2 L + 1: blanks before, between and after its characters.
+
+    Attributes:
+        emissions: (T, B, S) float32, log probability of each state's id in each column.
+        inside: (T, B, 1) bool, which columns count.
+        first: (B, S) bool, the state that stands for the beginning.
+        last: (B, S) bool, those that an alignment may end in.
+        skips: (B, S) bool, to which states the blank before them may be skipped.
+    """
+
+    emissions: jax.Array
+    inside: jax.Array
+    first: jax.Array
+    last: jax.Array
+    skips: jax.Array
+
+    def reversed(self) -> _Graph:
+        """The same alignments, read from the end to the beginning."""
+        end = self.last & ~jnp.pad(self.last[:, 1:], ((0, 0), (0, 1)))  # the last one of all
+        skips = jnp.pad(self.skips, ((0, 0), (0, 2)))[:, 2:]
+        flipped = (jnp.flip(x, -1) for x in (end, self.first, skips))
+        return _Graph(jnp.flip(self.emissions, (0, -1)), jnp.flip(self.inside, 0), *flipped)
+
+
+def _graph(log_probabilities: jax.Array, lengths: jax.Array, labels: jax.Array, label_lengths: jax.Array) -> _Graph:
+    batch, columns, classes = log_probabilities.shape
+    states = jnp.full((batch, 2 * labels.shape[1] + 1), classes - 1).at[:, 1::2].set(labels)
+    emissions = jnp.take_along_axis(log_probabilities, states[:, None], axis=2, mode="clip").transpose(1, 0, 2)
+    inside = jnp.arange(columns)[:, None, None] < lengths[None, :, None]
+    number = jnp.arange(states.shape[1])[None]
+    end = 2 * label_lengths[:, None]
+    last = (number == end) | (number == end - 1)
+    skips = states != jnp.pad(states, ((0, 0), (2, 0)))[:, :-2]  # blanks are all the same
+    return _Graph(emissions, inside, jnp.broadcast_to(number == 0, states.shape), last, skips)
+
+
+def _walk(graph: _Graph) -> jax.Array:
+    """Log probability of all ways to each state, its own column included, (T, B, S): Graves et al., equations 6 to 8.
+
+    Columns that don't count leave it as it was, at the beginning too.
+    """
+
+    def step(before: jax.Array, column: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        emissions, inside = column
+        later = jnp.pad(before, ((0, 0), (2, 0)), constant_values=_IMPOSSIBLE)
+        one, two = later[:, 1:-1], jnp.where(graph.skips, later[:, :-2], _IMPOSSIBLE)
+        most = jnp.maximum(jnp.maximum(before, one), two)
+        ways = most + jnp.log(jnp.exp(before - most) + jnp.exp(one - most) + jnp.exp(two - most))
+        after = jnp.where(inside, ways + emissions, before)
+        return after, after
+
+    start = jnp.where(graph.first, 0.0, _IMPOSSIBLE)
+    return jax.lax.scan(step, start, (graph.emissions, graph.inside))[1]
+
+
+def _log_probability(graph: _Graph, at_the_end: jax.Array) -> jax.Array:
+    return jax.nn.logsumexp(jnp.where(graph.last, at_the_end, _IMPOSSIBLE), axis=1)
+
+
+def _loss_forward(
+    logits: jax.Array, lengths: jax.Array, labels: jax.Array, label_lengths: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The loss, and its gradient in the logits, (B, T, K + 1): Graves et al., equations 14 to 16.
+
+    Both directions are walked in one scan, so that there are T steps one after another, not 2 T, which is what a GPU waits for.
+    """
+    log_probabilities = jax.nn.log_softmax(logits)
+    graph = _graph(log_probabilities, lengths, labels, label_lengths)
+    both = jax.tree.map(lambda *x: jnp.concatenate(x, axis=x[0].ndim - 2), graph, graph.reversed())
+    ahead, back = jnp.split(_walk(both), 2, axis=1)
+    total = _log_probability(graph, ahead[-1])
+    # The probability that an alignment is in a state; its own column is in both ways, to it and from it.
+    share = jax.nn.softmax(ahead + jnp.flip(back, (0, 2)) - graph.emissions)
+    blank = logits.shape[2] - 1
+    # A product with one-hot labels, not a scatter, whose order of additions is left open on a GPU.
+    ids = jax.nn.one_hot(labels, logits.shape[2])
+    of_characters = jnp.einsum("tbl,blk->btk", share[:, :, 1::2], ids, precision=jax.lax.Precision.HIGHEST)
+    expected = of_characters.at[:, :, blank].add(jnp.sum(share[:, :, ::2], axis=2).T)
+    gradient = jnp.where(graph.inside.transpose(1, 0, 2), jnp.exp(log_probabilities) - expected, 0.0)
+    return -total, gradient
+
+
+def _loss_backward(gradient: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, None, None, None]:
+    return cotangent[:, None, None] * gradient, None, None, None
+
+
+_loss.defvjp(_loss_forward, _loss_backward)
 
 
 class Greedy(NamedTuple):

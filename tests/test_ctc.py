@@ -6,6 +6,7 @@ from collections import Counter
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.test_util import check_grads
 from sources import Words
@@ -69,6 +70,41 @@ def test_gradient_is_that_of_finite_differences(label):
         return ctc.loss(logits, jnp.array([4]), ids, jnp.array([len(label)]))[0][0]
 
     check_grads(loss, (logits,), order=1, modes=["rev"], eps=1e-2, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("columns", "places", "classes"), [(17, 4, 37), (60, 20, 10), (12, 9, 2), (20, 1, 1001), (9, 0, 4)])
+def test_loss_and_gradient_are_those_of_optax(columns, places, classes):
+    rng = np.random.default_rng(columns)
+    logits = jnp.asarray(rng.normal(size=(8, columns, classes)) * 5, jnp.float32)
+    lengths, label_lengths = jnp.asarray(rng.integers(0, columns + 1, 8)), jnp.asarray(rng.integers(0, places + 1, 8))
+    labels, weights = jnp.asarray(rng.integers(0, max(classes - 1, 1), (8, places))), jnp.asarray(rng.random(8), jnp.float32)
+
+    def theirs(logits):
+        paddings = jnp.arange(columns)[None] >= lengths[:, None], jnp.arange(places)[None] >= label_lengths[:, None]
+        columns_out, places_out = (padding.astype(jnp.float32) for padding in paddings)
+        losses = optax.ctc_loss(logits, columns_out, labels, places_out, blank_id=classes - 1)
+        fits = ctc.frames_needed(labels, label_lengths) <= lengths
+        return jnp.sum(weights * jnp.where(fits, losses, 0.0))
+
+    def ours(logits):
+        return jnp.sum(weights * ctc.loss(logits, lengths, labels, label_lengths)[0])
+
+    (expected, slope), (value, gradient) = (jax.jit(jax.value_and_grad(f))(logits) for f in (theirs, ours))
+    assert expected > 0
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(ours)(logits), value, rtol=1e-6)  # without a gradient one direction is walked
+
+
+def test_what_stands_past_a_label_makes_no_difference():
+    logits, lengths = jax.random.normal(jax.random.key(2), (1, 9, 5)), jnp.array([8])
+    both = [
+        jax.value_and_grad(lambda x, labels=labels: ctc.loss(x, lengths, labels, jnp.array([2]))[0][0])(logits)
+        for labels in (jnp.array([[1, 3, 3, 0]]), jnp.array([[1, 3, 4, -1]]), jnp.array([[1, 3]]))
+    ]
+    for loss, gradient in both[1:]:
+        np.testing.assert_allclose(loss, both[0][0], rtol=1e-6)
+        np.testing.assert_allclose(gradient, both[0][1], atol=1e-6)
 
 
 def test_frames_needed_counts_repeats_inside_the_label_only():
