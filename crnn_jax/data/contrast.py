@@ -14,6 +14,7 @@ _CLEAR_SHARE = 0.4  # of the marked pixels of a picture that isn't faint; on a f
 # Stretching: all but this share of the pixels are no further from the background than a text's strokes, though dots and arcs
 # may be; and how far these strokes then are, which leaves room for what is further.
 STROKES, REACH = 0.95, 170
+_SPARSE = 16  # every which row and column is looked at for a guess
 
 
 def equalize(image: np.ndarray, which: Equalize) -> np.ndarray:
@@ -37,15 +38,14 @@ def equalize(image: np.ndarray, which: Equalize) -> np.ndarray:
         return _grey(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
     if which == "always":
         return _grey(cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
-    background = np.array([_histogram(image, channel).argmax() for channel in range(3)])
-    distances = cv2.absdiff(image, np.array([*background, 0], np.float64))
+    distances = cv2.absdiff(image, np.array([*_background(image), 0], np.float64))
     distance = brightest(distances)
     if which == "faint":
         marked = cv2.countNonZero(distance)
         if np.count_nonzero(distance > _CLEAR) >= _CLEAR_SHARE * marked:
             return image
         return _grey(cv2.equalizeHist(cv2.bitwise_not(distance)))
-    counts = np.cumsum(_histogram(distance, 0, mask=brightest(image)))
+    counts = np.cumsum(_histogram(distance, 0, mask=cv2.bitwise_not(_where(image, (0, 0, 0)))))
     strokes = max(1, int(np.argmax(counts >= STROKES * counts[-1])))
     levels = (255 - np.minimum(255, np.arange(256) * REACH // strokes)).astype(np.uint8)
     return _grey(cv2.LUT(distance, levels)) if which == "stretch_grey" else cv2.LUT(distances, levels)
@@ -55,6 +55,20 @@ def brightest(image: np.ndarray) -> np.ndarray:
     """The largest channel of each pixel, (H, W, 3) to (H, W) uint8."""
     red, green, blue = cv2.split(image)
     return cv2.max(cv2.max(red, green), blue)
+
+
+def _background(image: np.ndarray) -> tuple[int, ...]:
+    """The most frequent level of each channel."""
+    some = np.sort(image[::_SPARSE, ::_SPARSE].reshape(-1, 3), axis=0)
+    middle = tuple(some[len(some) // 2].tolist())
+    if 2 * cv2.countNonZero(_where(image, middle)) > image.shape[0] * image.shape[1]:
+        return middle  # told without histograms, which take three times as long as all else
+    return tuple(int(_histogram(image, channel).argmax()) for channel in range(3))
+
+
+def _where(image: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:
+    """255 where a pixel is just that, 0 elsewhere, (H, W) uint8."""
+    return cv2.inRange(image, levels, levels)
 
 
 def _grey(levels: np.ndarray) -> np.ndarray:
