@@ -8,6 +8,7 @@ import importlib.util
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
@@ -18,6 +19,10 @@ _CPU_DEVICES = 2
 
 _LEAST_PART = 16  # pictures
 
+# On two cores a training step of jaxlib 0.10.2 is up to a third faster without its newer code for fused operations, and
+# compiles sooner (docs/speed.md). From 0.11 on there is no other; reading a single picture takes longer without it.
+_CPU_FLAG, _CPU_FLAG_BEFORE = "--xla_cpu_use_fusion_emitters=false", (0, 11)  # of jaxlib; XLA ends a process at an unknown flag
+
 # XLA tries kernels for each part of a program before its first step. On an H100 a step of `resnet` on level 2 compiled in 57
 # seconds with these, and steps of other networks were 1.2 to 2.9 times as fast as PyTorch's; with XLA's defaults `vgg222` had
 # not compiled after 70. Convolutions are still tried: without that they are a hundred times slower.
@@ -27,7 +32,7 @@ _GPU_FLAGS = (
     "--xla_gpu_autotune_level=2",  # without comparing what the kernels compute
 )
 _FEWER_PRODUCTS = "--xla_gpu_blas_max_algorithms=8"  # of the 128 that cuBLAS may offer
-_FEWER_PRODUCTS_SINCE = (0, 11, 2)  # of jaxlib; XLA ends a process that gives it an unknown flag
+_FEWER_PRODUCTS_SINCE = (0, 11, 2)  # of jaxlib
 _GPU_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
@@ -36,11 +41,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 def prepare_cpu() -> None:
     """Lets a process that trains on its CPU use the cores and keep its memory; to be called before jax is first used.
 
-    What the user set by ``JAX_NUM_CPU_DEVICES`` or ``XLA_FLAGS`` stays as it is.
+    Also gives XLA the flags for it. What the user set by ``JAX_NUM_CPU_DEVICES`` or ``XLA_FLAGS`` stays as it is.
     """
     import jax  # not above: experiments import this module in data workers too
 
     keep_freed_memory()
+    _give(flags_for_training())
     by_flag = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     chosen = by_flag or jax.config.jax_num_cpu_devices != -1  # type: ignore[attr-defined]
     if not chosen and (os.cpu_count() or 1) >= _CPU_DEVICES:
@@ -50,17 +56,36 @@ def prepare_cpu() -> None:
             return  # jax has been used already, with the devices that it has
 
 
+def flags_for_training() -> list[str]:
+    """XLA's flags with which a CPU trains faster, as far as jaxlib knows them."""
+    import jaxlib
+
+    return [_CPU_FLAG] if _numbers(jaxlib.__version__) < _CPU_FLAG_BEFORE else []
+
+
 def prepare_gpu() -> None:
     """Lets XLA try fewer kernels for a GPU, so that programs compile in a minute; to be called before jax is first used.
 
     What the user set by ``XLA_FLAGS`` stays as it is.
     """
-    if "XLA_FLAGS" in os.environ or not any(map(importlib.util.find_spec, _GPU_PLUGINS)):
+    if not any(map(importlib.util.find_spec, _GPU_PLUGINS)):
         return
     import jaxlib
 
     newer = _numbers(jaxlib.__version__) >= _FEWER_PRODUCTS_SINCE
-    os.environ["XLA_FLAGS"] = " ".join([*_GPU_FLAGS, _FEWER_PRODUCTS] if newer else _GPU_FLAGS)
+    _give([*_GPU_FLAGS, _FEWER_PRODUCTS] if newer else _GPU_FLAGS)
+
+
+_given: list[str] = []  # XLA's flags, by this process
+
+
+def _give(flags: Iterable[str]) -> None:
+    """Gives XLA flags, unless the user has set some."""
+    if os.environ.get("XLA_FLAGS", "") != " ".join(_given):
+        return
+    _given.extend(flag for flag in flags if flag not in _given)
+    if _given:
+        os.environ["XLA_FLAGS"] = " ".join(_given)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -8,6 +8,8 @@ import jax
 import pytest
 from hypothesis import settings
 
+from crnn_jax.host import flags_for_training
+
 # The same examples each time, so that a test that passes goes on passing; HYPOTHESIS_PROFILE=search looks for others.
 settings.register_profile("default", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=20_000, deadline=None)
@@ -24,6 +26,8 @@ FOR_ALL_PROCESSES = {
     "jax_persistent_cache_min_compile_time_secs": 0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }
+# One thread compiles, since there are as many processes as cores.
+os.environ.setdefault("XLA_FLAGS", " ".join(["--xla_cpu_parallel_codegen_split_count=1", *flags_for_training()]))
 for name, value in FOR_ALL_PROCESSES.items():
     jax.config.update(name, value)
     os.environ[name.upper()] = str(value)

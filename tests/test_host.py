@@ -83,6 +83,8 @@ def test_where_programs_are_kept_is_the_user_s_choice(tmp_path):
 
 FLAGS = """
 from crnn_jax import host
+host.flags_for_training = list  # none, as of newer versions
+host.prepare_cpu()
 host._GPU_PLUGINS = ("no_such_plugin",)
 host.prepare_gpu()
 import os
@@ -109,6 +111,32 @@ def test_xla_tries_fewer_kernels_for_a_gpu_and_knows_the_flags():
     assert "--xla_gpu_enable_triton_gemm=false" in with_one
 
 
+TRAINING = """
+from crnn_jax.host import flags_for_training, prepare_cpu
+prepare_cpu()
+prepare_cpu()
+import os
+import jax
+jax.jit(lambda x: x @ x + 1)(jax.numpy.ones((3, 3)))
+assert os.environ.get("XLA_FLAGS", "") == " ".join(flags_for_training())
+"""
+
+
+def test_xla_knows_the_flags_for_training():
+    given = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    subprocess.run([sys.executable, "-c", TRAINING], env=given, check=True, timeout=120)
+
+
+def test_flags_for_a_cpu_and_a_gpu_are_both_given(monkeypatch):
+    monkeypatch.setattr("jaxlib.__version__", "0.10.2")
+    monkeypatch.setattr(host, "_GPU_PLUGINS", ("json",))
+    monkeypatch.setattr(host, "_given", [])
+    monkeypatch.setattr(os, "environ", {})
+    host._give(host.flags_for_training())
+    host.prepare_gpu()
+    assert os.environ["XLA_FLAGS"].split() == [host._CPU_FLAG, *host._GPU_FLAGS]
+
+
 @pytest.mark.parametrize(
     ("version", "knows"),
     [("0.11.1", False), ("0.11.2rc1", False), ("0.11.2", True), ("0.11.2.dev20260401+abc", True), ("0.12.0rc1", True)],
@@ -116,6 +144,7 @@ def test_xla_tries_fewer_kernels_for_a_gpu_and_knows_the_flags():
 def test_a_flag_is_given_to_versions_that_know_it(monkeypatch, version, knows):
     monkeypatch.setattr("jaxlib.__version__", version)
     monkeypatch.setattr(host, "_GPU_PLUGINS", ("json",))
+    monkeypatch.setattr(host, "_given", [])
     monkeypatch.setattr(os, "environ", {})
     host.prepare_gpu()
     assert (host._FEWER_PRODUCTS in os.environ["XLA_FLAGS"]) == knows
