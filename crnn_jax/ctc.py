@@ -101,16 +101,19 @@ def _walk(graph: _Graph) -> jax.Array:
     Columns that don't count leave it as it was, at the beginning too.
     """
 
+    # Two states that nothing is in stand before the others, so that those that come before a state are slices.
+    front = ((0, 0), (2, 0))
+    over = jnp.where(graph.skips, 0.0, _IMPOSSIBLE)
+
     def step(before: jax.Array, column: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         emissions, inside = column
-        later = jnp.pad(before, ((0, 0), (2, 0)), constant_values=_IMPOSSIBLE)
-        one, two = later[:, 1:-1], jnp.where(graph.skips, later[:, :-2], _IMPOSSIBLE)
-        most = jnp.maximum(jnp.maximum(before, one), two)
-        ways = most + jnp.log(jnp.exp(before - most) + jnp.exp(one - most) + jnp.exp(two - most))
-        after = jnp.where(inside, ways + emissions, before)
-        return after, after
+        same, one, two = before[:, 2:], before[:, 1:-1], before[:, :-2] + over
+        most = jnp.maximum(jnp.maximum(same, one), two)
+        ways = most + jnp.log(jnp.exp(same - most) + jnp.exp(one - most) + jnp.exp(two - most))
+        after = jnp.where(inside, ways + emissions, same)
+        return jnp.pad(after, front, constant_values=_IMPOSSIBLE), after
 
-    start = jnp.where(graph.first, 0.0, _IMPOSSIBLE)
+    start = jnp.pad(jnp.where(graph.first, 0.0, _IMPOSSIBLE), front, constant_values=_IMPOSSIBLE)
     return jax.lax.scan(step, start, (graph.emissions, graph.inside))[1]
 
 
