@@ -32,11 +32,12 @@ from pathlib import Path
 
 from crnn_jax.cli.arguments import positive, seed
 from crnn_jax.errors import UserError
-from crnn_jax.host import prepare_cpu, prepare_gpu
+from crnn_jax.host import keep_freed_memory, prepare_cpu, prepare_gpu
 from crnn_jax.training.log import log_to_stderr
 from experiments.benchmark.report import Row, machine, print_table
 
 SUITES = ("train", "read", "draw", "ctc", "locate", "readers", "serve", "growth", "parts", "floor", "learn")
+_READING = ("read", "readers", "serve")  # their processes are prepared as that of `crnn-jax read`
 
 
 def main() -> None:
@@ -44,7 +45,10 @@ def main() -> None:
     arguments = _parser().parse_args()
     keep = functools.partial(_keep, arguments.out)
     log_to_stderr()
-    prepare_cpu()
+    if arguments.suite in _READING:
+        keep_freed_memory()
+    else:
+        prepare_cpu()
     prepare_gpu()
     try:
         suite = importlib.import_module(f"experiments.benchmark.{arguments.suite}")
