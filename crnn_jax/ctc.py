@@ -37,6 +37,8 @@ def frames_needed(labels: jax.Array, label_lengths: jax.Array) -> jax.Array:
 def loss(logits: jax.Array, lengths: jax.Array, labels: jax.Array, label_lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Negative log probability of each label, summed over its alignments (Graves et al., section 4.1).
 
+    It has gradients, but no forward-mode derivatives (`jax.custom_vjp`).
+
     Args:
         logits: (B, T, K + 1), any float type; computed in float32.
         lengths: (B,) int, columns of each example.
@@ -87,6 +89,7 @@ def _graph(log_probabilities: jax.Array, lengths: jax.Array, labels: jax.Array, 
     batch, columns, classes = log_probabilities.shape
     states = jnp.full((batch, 2 * labels.shape[1] + 1), classes - 1).at[:, 1::2].set(labels)
     emissions = jnp.take_along_axis(log_probabilities, states[:, None], axis=2, mode="clip").transpose(1, 0, 2)
+    emissions = jnp.maximum(emissions, _IMPOSSIBLE)  # of logits that are -inf
     inside = jnp.arange(columns)[:, None, None] < lengths[None, :, None]
     number = jnp.arange(states.shape[1])[None]
     end = 2 * label_lengths[:, None]
@@ -137,7 +140,7 @@ def _loss_forward(
     share = jax.nn.softmax(ahead + jnp.flip(back, (0, 2)) - graph.emissions)
     blank = logits.shape[2] - 1
     # A product with one-hot labels, not a scatter, whose order of additions is left open on a GPU.
-    ids = jax.nn.one_hot(labels, logits.shape[2])
+    ids = jax.nn.one_hot(labels, logits.shape[2], dtype=share.dtype)
     of_characters = jnp.einsum("tbl,blk->btk", share[:, :, 1::2], ids, precision=jax.lax.Precision.HIGHEST)
     expected = of_characters.at[:, :, blank].add(jnp.sum(share[:, :, ::2], axis=2).T)
     gradient = jnp.where(graph.inside.transpose(1, 0, 2), jnp.exp(log_probabilities) - expected, 0.0)

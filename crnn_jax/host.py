@@ -19,8 +19,8 @@ _CPU_DEVICES = 2
 
 _LEAST_PART = 16  # pictures
 
-# On two cores a training step of jaxlib 0.10.2 is up to a third faster without its newer code for fused operations, and
-# compiles sooner (docs/speed.md). From 0.11 on there is no other; reading a single picture takes longer without it.
+# On two cores most training steps of jaxlib 0.10.2 are faster without its newer code for fused operations, up to a third, and
+# several compile sooner (docs/speed.md). Later versions have no other; reading a single picture takes longer without it.
 _CPU_FLAG, _CPU_FLAG_BEFORE = "--xla_cpu_use_fusion_emitters=false", (0, 11)  # of jaxlib; XLA ends a process at an unknown flag
 
 # XLA tries kernels for each part of a program before its first step. On an H100 a step of `resnet` on level 2 compiled in 57
@@ -81,7 +81,7 @@ _given: list[str] = []  # XLA's flags, by this process
 
 def _give(flags: Iterable[str]) -> None:
     """Gives XLA flags, unless the user has set some."""
-    if os.environ.get("XLA_FLAGS", "") != " ".join(_given):
+    if os.environ.get("XLA_FLAGS") != (" ".join(_given) if _given else None):
         return
     _given.extend(flag for flag in flags if flag not in _given)
     if _given:

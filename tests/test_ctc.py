@@ -107,6 +107,18 @@ def test_what_stands_past_a_label_makes_no_difference():
         np.testing.assert_allclose(gradient, both[0][1], atol=1e-6)
 
 
+def test_logits_that_are_minus_infinity_give_numbers():
+    logits = jax.random.normal(jax.random.key(4), (1, 7, 5)).at[0, 2, 1].set(-jnp.inf).at[:, :, 3].set(-jnp.inf)
+    labels, lengths = jnp.array([[1, 0, 3]]), jnp.array([7])
+
+    def loss(logits):
+        return ctc.loss(logits, lengths, labels, jnp.array([2]))[0][0]  # the third character stands past the label
+
+    value, gradient = jax.value_and_grad(loss)(logits)
+    np.testing.assert_allclose(value, loss(jnp.maximum(logits, -1e5)), rtol=1e-6)
+    assert np.all(np.isfinite(gradient))
+
+
 def test_frames_needed_counts_repeats_inside_the_label_only():
     labels = jnp.array([[3, 3, 3, 5], [1, 2, 2, 2], [4, 4, 4, 4]])
     assert ctc.frames_needed(labels, jnp.array([4, 2, 0])).tolist() == [6, 2, 0]

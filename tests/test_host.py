@@ -152,3 +152,4 @@ def test_a_flag_is_given_to_versions_that_know_it(monkeypatch, version, knows):
 
 def test_flags_for_a_gpu_are_the_user_s_choice():
     assert flags(XLA_FLAGS="--xla_gpu_autotune_level=4") == ["--xla_gpu_autotune_level=4"] * 2
+    assert flags(XLA_FLAGS="") == [""] * 2  # none at all
