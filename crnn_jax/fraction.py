@@ -35,6 +35,7 @@ _COPIED, _THICKNESS = (90, 150), 3  # columns of a bar in one that isn't, and it
 _FREE = -10, -4  # rows above its middle
 _CROWDED = 0.1, 0.25  # share of its columns with ink in these rows that one bar is below, and that others then are too
 _HIDDEN = 9  # columns of a bar that a dot or an arc may hide
+_ARC = 3  # rows of an arc that are ink, at most
 _INK = 70  # levels from the background that are ink
 ABOVE, BELOW = (-37, -3), (6, 29)  # rows from the bar's middle in which its numbers stand
 NUMERATOR = 48  # columns
@@ -98,8 +99,10 @@ def bars(strip: np.ndarray) -> list[Bar]:
 
 
 def _free(darkness: np.ndarray, rows: np.ndarray, between: tuple[int, int]) -> np.ndarray:
-    """Where no ink stands between two distances from some rows, above them, (R, w) bool."""
-    ink = np.pad(darkness > _INK, ((-between[0], 0), (0, 0)))
+    """Where no ink stands between two distances from some rows, above them, (R, w) bool; but for arcs."""
+    ink = cv2.threshold(darkness, _INK, 1, cv2.THRESH_BINARY)[1]
+    ink = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((_ARC + 1, 1), np.uint8)) > 0
+    ink = np.pad(ink, ((-between[0], 0), (0, 0)))
     return ~np.logical_or.reduce([ink[rows - between[0] + above] for above in range(*between)])
 
 
@@ -208,7 +211,12 @@ def _edges(strip: np.ndarray, rows: np.ndarray) -> np.ndarray:
         exact = np.abs(beside - _BESIDE * outer) <= least + _INEXACT[1] * outer
         return exact.all(axis=2) & (outer.max(axis=2) >= np.maximum(_DARK, _OUTER * middle))
 
-    return edge(-1).astype(np.uint8) + edge(1)
+    edges = edge(-1).astype(np.uint8) + edge(1)
+    # An arc along the middle changes the outer rows, and both alike; those beside them stay as they were.
+    above, upper, lower, below = (padded[rows + 2 + i].astype(np.float32) for i in (-2, -1, 1, 2))
+    alike = (np.abs(above - below) <= least) & (np.abs(upper - lower) <= least) & (above <= 3 / 7 * upper + least)
+    edges[alike.all(axis=2) & (above.max(axis=2) >= _BESIDE * _DARK)] = 2
+    return edges
 
 
 def _numbers(strip: np.ndarray, bar: Bar) -> Iterator[tuple[np.ndarray, Box]]:
