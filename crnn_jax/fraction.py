@@ -202,21 +202,20 @@ def _edges(strip: np.ndarray, rows: np.ndarray) -> np.ndarray:
     distances = cv2.copyTo(cv2.bitwise_not(strip), brightest(strip))
     padded = cv2.copyMakeBorder(distances, 2, 2, 0, 0, cv2.BORDER_CONSTANT)
     # The levels of a faint text, whose contrast was stretched, are exact to half of the least of them.
-    least = max(_INEXACT[0], (1 + _BESIDE) / 2 * float(np.min(distances, where=distances > 0, initial=255)))
+    faintest = int(np.min(distances - np.uint8(1))) + 1  # but for 0, which becomes the largest
+    least = max(_INEXACT[0], (1 + _BESIDE) / 2 * faintest)
 
-    middle = padded[rows + 2].max(axis=2)
+    above, upper, middle, lower, below = (padded[rows + 2 + i].astype(np.float32) for i in range(-2, 3))
+    strength = np.maximum(_DARK, _OUTER * middle.max(axis=2))
 
-    def edge(outwards: int) -> np.ndarray:
-        outer, beside = (padded[rows + 2 + i * outwards].astype(np.float32) for i in (1, 2))
+    def edge(outer: np.ndarray, beside: np.ndarray) -> np.ndarray:
         exact = np.abs(beside - _BESIDE * outer) <= least + _INEXACT[1] * outer
-        return exact.all(axis=2) & (outer.max(axis=2) >= np.maximum(_DARK, _OUTER * middle))
+        return exact.all(axis=2) & (outer.max(axis=2) >= strength)
 
-    edges = edge(-1).astype(np.uint8) + edge(1)
-    # An arc along the middle changes the outer rows, and both alike; those beside them stay as they were.
-    above, upper, lower, below = (padded[rows + 2 + i].astype(np.float32) for i in (-2, -1, 1, 2))
-    alike = (np.abs(above - below) <= least) & (np.abs(upper - lower) <= least) & (above <= 3 / 7 * upper + least)
-    edges[alike.all(axis=2) & (above.max(axis=2) >= _BESIDE * _DARK)] = 2
-    return edges
+    # An arc along the middle changes the outer rows, and both alike, but not those beside them.
+    alike = (np.abs(upper - lower) <= least) & (np.abs(above - below) <= least) & (above <= 3 / 7 * upper + least)
+    crossed = alike.all(axis=2) & (above.max(axis=2) >= _BESIDE * _DARK)
+    return np.where(crossed, 2, edge(upper, above).astype(np.uint8) + edge(lower, below))
 
 
 def _numbers(strip: np.ndarray, bar: Bar) -> Iterator[tuple[np.ndarray, Box]]:

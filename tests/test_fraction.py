@@ -90,6 +90,15 @@ def test_an_arc_along_a_bar_does_not_hide_it(index, place):
     assert abs(bar.x0 - place) <= 10
 
 
+@pytest.mark.parametrize("index", [108, 207, 1224, 1247, 2703, 246, 930, 1117, 1921])
+def test_an_arc_in_the_middle_of_a_bar_or_above_it_does_not_hide_it(drawn_at, index):
+    """Strips in which it once did: five along the bar's middle row, four where nothing else is above the bar."""
+    strip, last = strip_of(Level2().sample(Draws(5, "train", index)), index)
+    *_, bar, window = drawn_at
+    (found,) = fraction.bars(strip)
+    assert abs(found.x0 - (strip.shape[1] - last + bar + window)) <= 5
+
+
 def test_bars_of_faint_texts_are_found(drawn_at):
     right = 0
     for index in range(60):
