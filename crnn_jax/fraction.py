@@ -100,9 +100,9 @@ def bars(strip: np.ndarray) -> list[Bar]:
 
 def _free(darkness: np.ndarray, rows: np.ndarray, between: tuple[int, int]) -> np.ndarray:
     """Where no ink stands between two distances from some rows, above them, (R, w) bool; but for arcs."""
-    ink = cv2.threshold(darkness, _INK, 1, cv2.THRESH_BINARY)[1]
-    ink = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((_ARC + 1, 1), np.uint8)) > 0
-    ink = np.pad(ink, ((-between[0], 0), (0, 0)))
+    dark = cv2.threshold(darkness, _INK, 1, cv2.THRESH_BINARY)[1]
+    high = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((_ARC + 1, 1), np.uint8))
+    ink = np.pad(high > 0, ((-between[0], 0), (0, 0)))
     return ~np.logical_or.reduce([ink[rows - between[0] + above] for above in range(*between)])
 
 
