@@ -27,7 +27,7 @@ _DARK = 50  # levels of a bar's rows from the background, at least
 # Columns of a bar whose upper edge, lower edge or middle is seen, and that are empty beside its numerator, all added up: 366
 # where nothing covers it, at most 156 without edges, as of an arc, or of a bar in an enlarged picture. And so many that nothing
 # else matters.
-_LEAST_ALIKE, _UNMISTAKABLE = 157, 275
+_LEAST_ALIKE, _UNMISTAKABLE = 170, 275
 _LEAST_SEEN = 130  # of these without what is empty, where the strip has another fraction: an arc above digits comes to 105
 _NEAR = 12  # columns around such a place in which the bar may begin
 DRAWN = 0.5  # share of pixels of the very background, above which a strip is as it was drawn
@@ -212,9 +212,11 @@ def _edges(strip: np.ndarray, rows: np.ndarray) -> np.ndarray:
         exact = np.abs(beside - _BESIDE * outer) <= least + _INEXACT[1] * outer
         return exact.all(axis=2) & (outer.max(axis=2) >= strength)
 
-    # An arc along the middle changes the outer rows, and both alike, but not those beside them.
+    # An arc along the middle row takes its place, and changes the outer rows alike, but not those beside them: of 13 shares
+    # these have 3 of the bar's strength, the outer rows 7 of it and 3 of the arc's, the middle 6 and 7.
+    expected = np.minimum(255, 7 / 3 * upper - 31 / 9 * above)
     alike = (np.abs(upper - lower) <= least) & (np.abs(above - below) <= least) & (above <= 3 / 7 * upper + least)
-    crossed = alike.all(axis=2) & (above.max(axis=2) >= _BESIDE * _DARK)
+    crossed = (alike & (np.abs(middle - expected) <= 5 * least)).all(axis=2) & (above.max(axis=2) >= _BESIDE * _DARK)
     return np.where(crossed, 2, edge(upper, above).astype(np.uint8) + edge(lower, below))
 
 
