@@ -216,7 +216,8 @@ def _edges(strip: np.ndarray, rows: np.ndarray) -> np.ndarray:
     # these have 3 of the bar's strength, the outer rows 7 of it and 3 of the arc's, the middle 6 and 7.
     expected = np.minimum(255, 7 / 3 * upper - 31 / 9 * above)
     alike = (np.abs(upper - lower) <= least) & (np.abs(above - below) <= least) & (above <= 3 / 7 * upper + least)
-    crossed = (alike & (np.abs(middle - expected) <= 5 * least)).all(axis=2) & (above.max(axis=2) >= _BESIDE * _DARK)
+    seen = np.where(middle.max(axis=2, keepdims=True) > 0, middle, 255)  # black looks like what lies outside
+    crossed = (alike & (np.abs(seen - expected) <= 5 * least)).all(axis=2) & (above.max(axis=2) >= _BESIDE * _DARK)
     return np.where(crossed, 2, edge(upper, above).astype(np.uint8) + edge(lower, below))
 
 
