@@ -22,7 +22,7 @@ SUFFIX = ".safetensors"
 FORMAT = 1
 # What reads the pictures of a task, by the task's name: a network, or with commas between them some that read together, which
 # is more accurate where they are unlike each other; after a colon the weight of one that errs more often.
-BEST = {"captcha": "captcha,captcha-light", "level1": "level1,level1-light", "level2": "level2,level2-light:0.25"}
+BEST = {"captcha": "captcha,captcha-light", "level1": "level1,level1-light", "level2": "level2,level2-light:0.5"}
 _FOLDER = Path(__file__).parent
 _LARGEST = float(np.finfo(np.float16).max)
 
