@@ -166,10 +166,15 @@ def test_killed_twenty_times_the_run_ends_as_an_unbroken_one(tmp_path):
     """It saves after each step, so that saves are hit too, and has more steps than it takes in that time."""
     steps = "--steps=100"
     run_to_the_end(tmp_path / "unbroken", steps)
-    chance, reached = random.Random(1), []
+    chance, reached, until_saved = random.Random(1), [], 0.0
     for _ in range(20):
+        began = time.monotonic()
         process = start(tmp_path / "killed", steps)
-        time.sleep(chance.uniform(4, 9))
+        while not until_saved and process.poll() is None and newest_step(tmp_path / "killed") is None:
+            time.sleep(0.1)
+        # How long it takes until it saves is the machine's.
+        until_saved = until_saved or time.monotonic() - began
+        time.sleep(max(0, began + chance.uniform(0.7, 1.2) * until_saved - time.monotonic()))
         process.kill()
         _, err = process.communicate()
         assert process.returncode == -signal.SIGKILL, err[-500:]
