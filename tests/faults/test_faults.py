@@ -172,7 +172,7 @@ def test_killed_twenty_times_the_run_ends_as_an_unbroken_one(tmp_path):
         process = start(tmp_path / "killed", steps)
         while not until_saved and process.poll() is None and newest_step(tmp_path / "killed") is None:
             time.sleep(0.1)
-        # How long it takes until it saves is the machine's.
+        # Kills come around its first save, however long this machine takes until there.
         until_saved = until_saved or time.monotonic() - began
         time.sleep(max(0, began + chance.uniform(0.7, 1.2) * until_saved - time.monotonic()))
         process.kill()
